@@ -1,0 +1,245 @@
+/* legatus/plugin.h - all that a plugin may use, and the only installed header.
+ *
+ * A plugin is a shared object that exports one `const struct lg_plugin
+ * legatus_plugin`. The master loads it before any fork (its configure hook
+ * runs there); every worker starts it after privileges are dropped. A request
+ * reaches the handler whose modifier1 it carries, through two doors:
+ *
+ *   fast    on the worker's loop: answers from memory, or declines. Never blocks.
+ *   handle  on a handler thread: may block as long as it likes.
+ *
+ * Threads: each function says where it may be called. "owner" is whoever holds
+ * the request just now: the loop inside `fast` and inside source callbacks, the
+ * handler's thread inside `handle`. Strings passed in are copied unless said
+ * otherwise. Depends on nothing of ours.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LEGATUS_PLUGIN_H
+#define LEGATUS_PLUGIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LG_PLUGIN_ABI 1
+#define LG_API        __attribute__((visibility("default")))
+
+struct lg_request;        /* one request and its answer */
+struct lg_worker;         /* the worker process a plugin runs in */
+struct lg_plugin_context; /* the master's side while it configures a plugin */
+struct lg_lane;           /* a share of the handler threads */
+
+/* ---- The plugin --------------------------------------------------------- */
+
+enum lg_verdict {
+    LG_ANSWERED = 0, /* an answer was begun; `handle` is not called */
+    LG_HANDLE = 1,   /* not from memory: call `handle` on a handler thread */
+};
+
+struct lg_handler {
+    uint8_t modifier1;
+    const char *name; /* for logs and stats */
+    /* Loop thread. NULL = always LG_HANDLE. */
+    enum lg_verdict (*fast)(void *state, struct lg_request *request);
+    /* Handler thread. Must finish the answer (bytes, source, error or push
+     * end); returning without one is answered 500 and logged. */
+    void (*handle)(void *state, struct lg_request *request);
+};
+
+struct lg_plugin {
+    uint32_t abi; /* LG_PLUGIN_ABI */
+    const char *name;
+    const char *version;
+    /* Master, before fork, single-threaded, and in `--check`. Reads and checks
+     * options; reports each fault with lg_option_error. *ret_state is handed to
+     * all that follows. Returns 0, or -1 after reporting. */
+    int (*configure)(struct lg_plugin_context *context, void **ret_state);
+    /* Worker, after privileges are dropped, before its loop runs. Threads may
+     * be started from here on. Returns 0 or -1 (logged; the worker exits). */
+    int (*start)(void *state, struct lg_worker *worker);
+    /* Worker, after the last request; the process exits next. May be NULL. */
+    void (*stop)(void *state);
+    /* Master, when the configuration goes away (reload). May be NULL. */
+    void (*release)(void *state);
+    const struct lg_handler *handlers;
+    size_t handler_count;
+};
+
+/* ---- Options: only inside configure -------------------------------------- */
+
+/* How often `name` was given; unknown names are 0. */
+LG_API size_t lg_option_count(const struct lg_plugin_context *context, const char *name);
+/* The i-th value as text (the default when count is 0 and i is 0); NULL if
+ * there is none. Lives as long as the configuration. */
+LG_API const char *lg_option_text(
+    const struct lg_plugin_context *context, const char *name, size_t i);
+/* The last value as a number in the option's base unit (bytes, milliseconds,
+ * plain count; booleans are 0 and 1), or its default. */
+LG_API int64_t lg_option_number(const struct lg_plugin_context *context, const char *name);
+/* One key of a key-value option's i-th value ("a=b,c=d"), with escapes undone.
+ * NULL when the key is absent. Lives as long as the configuration. */
+LG_API const char *lg_option_key(
+    const struct lg_plugin_context *context, const char *name, size_t i, const char *key);
+/* Reports a fault of the i-th value with its FILE:LINE; configure must then
+ * return -1 in the end. */
+LG_API void lg_option_error(struct lg_plugin_context *context, const char *name, size_t i,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+LG_API void lg_option_warn(struct lg_plugin_context *context, const char *name, size_t i,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* ---- Logging: any thread -------------------------------------------------- */
+
+enum lg_level { LG_LOG_ERROR, LG_LOG_WARN, LG_LOG_INFO, LG_LOG_DEBUG };
+
+/* One atomic line; no newline at the end; `room` names the speaker, as in
+ * "glusterfs". */
+LG_API void lg_log(enum lg_level level, const char *room, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- The worker ------------------------------------------------------------ */
+
+LG_API unsigned lg_worker_id(const struct lg_worker *worker);      /* from 1 */
+LG_API unsigned lg_worker_threads(const struct lg_worker *worker); /* handler threads */
+
+/* A lane runs at most `limit` handlers at a time on the worker's threads; more
+ * wait in its own queue of at most `queue_max` (beyond: 503 at once). A lane
+ * whose running handlers have ALL outlived their deadline answers 503 at once.
+ * Only in `start`. Owned by the worker. NULL when memory is out. */
+LG_API struct lg_lane *lg_lane_new(
+    struct lg_worker *worker, const char *name, unsigned limit, unsigned queue_max);
+
+/* Runs fn(arg) once on the loop after `delay_ms`. Any thread. 0, or -1 when
+ * memory is out. Timers pending when the worker stops never run. */
+LG_API int lg_worker_later(
+    struct lg_worker *worker, unsigned delay_ms, void (*fn)(void *arg), void *arg);
+
+/* ---- The request: owner ----------------------------------------------------- */
+
+/* A CGI-style variable ("PATH_INFO", "HTTP_RANGE", "UWSGI_APPID"), or NULL when
+ * the request has none of that name. NUL-terminated; *ret_len (may be NULL) is
+ * its length. Valid as long as the request. */
+LG_API const char *lg_request_var(
+    const struct lg_request *request, const char *name, size_t *ret_len);
+/* Sets or replaces a variable. 0, or -1 when memory is out. */
+LG_API int lg_request_set_var(struct lg_request *request, const char *name, const char *value);
+/* Zeroable memory that lives as long as the request; NULL when out. */
+LG_API void *lg_request_alloc(struct lg_request *request, size_t size);
+LG_API char *lg_request_printf(struct lg_request *request, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* A place for the handler's own data between its two doors. */
+LG_API void lg_request_set_data(struct lg_request *request, void *data);
+LG_API void *lg_request_data(const struct lg_request *request);
+LG_API bool lg_request_is_head(const struct lg_request *request);
+/* The option manage-script-name as this request sees it. */
+LG_API bool lg_request_manages_script_name(const struct lg_request *request);
+/* In `fast` only: `handle` will run in `lane` (NULL = the worker's own), and if
+ * no answer has begun `timeout_ms` from now (0 = none) the client gets `status`
+ * (504, say) while the handler may go on; its answer is then dropped. */
+LG_API void lg_request_lane(
+    struct lg_request *request, struct lg_lane *lane, unsigned timeout_ms, int status);
+
+/* Keeps the request's memory alive across threads and callbacks. Any thread. */
+LG_API void lg_request_ref(struct lg_request *request);
+LG_API void lg_request_unref(struct lg_request *request);
+/* Runs fn(request, arg) on the loop, holding a reference meanwhile. The only
+ * call of this header besides ref, unref, lg_log and lg_worker_later that is
+ * legal from any thread. 0, or -1 when memory is out (fn never runs). */
+LG_API int lg_post(
+    struct lg_request *request, void (*fn)(struct lg_request *request, void *arg), void *arg);
+
+/* Request body, in `handle` only: blocks until bytes, the end (0), or failure
+ * (-1: client gone, too slow, malformed). Sends 100 Continue where asked for. */
+LG_API ssize_t lg_body_read(struct lg_request *request, void *buffer, size_t size);
+
+/* ---- The answer: owner -------------------------------------------------------- */
+
+/* Begins the answer. Framing (Content-Length, Transfer-Encoding, Connection),
+ * Date and Server are the core's. */
+LG_API void lg_answer(struct lg_request *request, int status);
+LG_API int lg_answer_header(struct lg_request *request, const char *name, const char *value);
+
+/* Then exactly one of these finishes it. ------------------------------------- */
+
+/* The core's own short page for `status`, with Retry-After where given (s, 0 =
+ * none). May replace an answer that was begun but not finished. */
+LG_API void lg_answer_error(struct lg_request *request, int status, unsigned retry_after_s);
+
+/* `data` stays valid until release(arg) is called, on the loop, exactly once,
+ * whatever happens; release NULL = the bytes live as long as the request. */
+LG_API void lg_answer_bytes(struct lg_request *request, const void *data, size_t len,
+    void (*release)(void *arg), void *arg);
+
+/* A body pulled on the loop. `length` in bytes, or -1 when not known (chunked,
+ * or until close). All callbacks run on the loop:
+ *   pull    up to `credit` bytes are wanted: deliver with lg_source_data, now
+ *           or later (by lg_post); called again when what was delivered has
+ *           gone out. Not called again before the last credit was delivered in
+ *           part at least.
+ *   cancel  the client is gone: deliver nothing more. May be NULL.
+ *   free    the core will not call again; exactly once, after end, fail or cancel. */
+struct lg_source {
+    void (*pull)(struct lg_request *request, void *context, size_t credit);
+    void (*cancel)(struct lg_request *request, void *context);
+    void (*free)(void *context);
+};
+LG_API void lg_answer_source(
+    struct lg_request *request, const struct lg_source *source, void *context, int64_t length);
+/* Loop only, and not after cancel. Bytes as in lg_answer_bytes. */
+LG_API void lg_source_data(struct lg_request *request, const void *data, size_t len,
+    void (*release)(void *arg), void *arg);
+LG_API void lg_source_end(struct lg_request *request);
+/* The body cannot be completed: the connection is cut, so that nobody takes it
+ * for complete, and `why` is logged with the request. */
+LG_API void lg_source_fail(struct lg_request *request, const char *why);
+
+/* Pushes from `handle`: blocks while the client is slow. 0, or -1 when it is
+ * gone. The first push sends the head; length as in lg_answer_source. */
+LG_API int lg_push_begin(struct lg_request *request, int64_t length);
+LG_API int lg_push(struct lg_request *request, const void *data, size_t len);
+LG_API void lg_push_end(struct lg_request *request);
+
+/* ---- Files over HTTP: owner ------------------------------------------------------ */
+
+/* What a file is, as far as HTTP cares. */
+struct lg_entity {
+    int64_t size;             /* bytes */
+    int64_t mtime_s;          /* Unix time */
+    const char *etag;         /* with its quotes; NULL = none */
+    const char *content_type; /* NULL = by lg_mime_type */
+};
+
+/* A piece of the body: literal text (multipart boundaries) or a stretch of the
+ * file. Text lives as long as the request. */
+struct lg_segment {
+    const char *text; /* NULL = from the file */
+    int64_t offset;   /* bytes into the file; 0 for text */
+    int64_t length;   /* bytes */
+};
+
+struct lg_plan {
+    int64_t length; /* of the whole body, bytes */
+    size_t segment_count;
+    const struct lg_segment *segments; /* in order; lives as long as the request */
+};
+
+/* Begins the answer to a GET or HEAD for `entity`: evaluates If-Match,
+ * If-None-Match, If-Modified-Since, If-Unmodified-Since, Range and If-Range
+ * (RFC 9110), sets status and headers. Returns 1 when the handler is to finish
+ * with the segments of *ret_plan, 0 when the answer is finished already (304,
+ * 412, 416, HEAD), -1 when memory is out (answered 500). */
+LG_API int lg_answer_entity(
+    struct lg_request *request, const struct lg_entity *entity, struct lg_plan *ret_plan);
+
+/* The type of a file name by its extension; "application/octet-stream" when
+ * there is none. Lives as long as the process. */
+LG_API const char *lg_mime_type(const struct lg_request *request, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,24 @@
+/* The limits: every queue, loop and table has one, and it is named here unless
+ * an option sets it. libc only. Units last: _SIZE and _MAX are bytes unless the
+ * name says a count.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LG_BASE_LIMITS_H
+#define LG_BASE_LIMITS_H
+
+#define LG_ARENA_BLOCK    ((size_t)4096)
+#define LG_ARENA_MAX      ((size_t)16 << 20)
+
+/* HTTP: a request line of 8 KiB and 100 header lines in 32 KiB are what nginx
+ * and Apache users are used to. */
+#define LG_URI_MAX          ((size_t)8192)
+#define LG_HEAD_MAX         ((size_t)32768)
+#define LG_HEADER_COUNT_MAX 100
+#define LG_RANGE_COUNT_MAX  16
+
+#define LG_WORKERS_MAX  1024
+#define LG_THREADS_MAX  1024
+#define LG_LEGIONS_MAX  16
+#define LG_NODES_MAX    256 /* configured nodes of one legion */
+#define LG_MEMBERS_MAX  256 /* members of one legion */
+
+#endif

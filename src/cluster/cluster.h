@@ -1,0 +1,40 @@
+/* The legion process: drives legion/ with real datagrams, clocks and hooks.
+ *
+ * Forked by the master before the workers, single-threaded, no libuv. The one
+ * writer of legion state in shared memory. Must not depend on server.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LG_CLUSTER_CLUSTER_H
+#define LG_CLUSTER_CLUSTER_H
+
+#include "base/err.h"
+#include "conf/conf.h"
+#include "shm/shm.h"
+
+struct lg_cluster; /* sockets and keys of every configured legion; opaque */
+
+/* How many legions `conf` names. */
+unsigned lg_cluster_legion_count(const struct lg_conf *conf);
+
+/* Master, before privileges are dropped: checks every legion option of `conf`
+ * against the others (unknown legions, addresses, ciphers, secrets), reporting
+ * faults with lg_conf_report. 0 or -LG_E_CONF. Opens nothing: also `--check`. */
+int lg_cluster_check(struct lg_conf *conf) LG_MUST_USE;
+
+/* Master: opens sockets, loads ciphers, makes uuids. 0, or a code with the
+ * reason logged. */
+int lg_cluster_new(const struct lg_conf *conf, struct lg_shm *shm, struct lg_cluster **ret_cluster)
+    LG_MUST_USE;
+void lg_cluster_free(struct lg_cluster *cluster);
+
+/* Legion process, right after fork: runs until SIGTERM/SIGINT (a clean stop:
+ * unlord and death hooks, a death packet) or until `master_fd` reads EOF (the
+ * master is gone: the same). Returns the process's exit status. The log sink is
+ * set by the caller beforehand. */
+int lg_cluster_run(struct lg_cluster *cluster, int master_fd);
+
+/* Master, when the legion process died with a title held: runs the unlord
+ * hooks of the legions whose title shared memory still shows, as children of
+ * the caller, and returns their pids (at most `max`) for its pid table. */
+size_t lg_cluster_rescue(const struct lg_conf *conf, struct lg_shm *shm, int *ret_pids, size_t max);
+
+#endif

@@ -1,0 +1,25 @@
+/* Finds, loads and configures plugins; the facade behind legatus/plugin.h's
+ * option calls.
+ *
+ * Looks for lib NAME.so in plugins-dir, then in the build tree beside the
+ * running program (so that it works uninstalled), then in the installed
+ * directory. Master only, single-threaded.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LG_PLUGIN_SET_H
+#define LG_PLUGIN_SET_H
+
+#include "conf/conf.h"
+#include "server/worker.h"
+
+struct lg_plugin_set; /* opaque; free with lg_plugin_set_free */
+
+/* Loads every plugin `conf` needs (lg_conf_plugins) and runs their configure.
+ * A missing .so is an error diagnostic naming the option that needs it and the
+ * directories searched. Faults go to lg_conf_report. Always sets *ret_set.
+ * 0 or -LG_E_CONF / -LG_E_NOMEM. */
+int lg_plugin_set_load(struct lg_conf *conf, struct lg_plugin_set **ret_set) LG_MUST_USE;
+const struct lg_started_plugin *lg_plugin_set_all(const struct lg_plugin_set *set, size_t *ret_count);
+/* Runs each plugin's release; libraries stay mapped. NULL is fine. */
+void lg_plugin_set_free(struct lg_plugin_set *set);
+
+#endif

@@ -1,0 +1,87 @@
+/* What processes share: made by the master before any fork, mapped by all.
+ *
+ * Every slot has one writer. Worker counters are single words read and written
+ * with relaxed atomics; a legion's state is a seqlock whose readers retry a
+ * bounded number of times and then answer not-Lord.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LG_SHM_SHM_H
+#define LG_SHM_SHM_H
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/slice.h"
+
+#include <stdatomic.h>
+
+enum lg_worker_status { LG_WORKER_IDLE, LG_WORKER_BUSY, LG_WORKER_DRAINING };
+
+/* Written by its worker (and zeroed by the master before it is forked). */
+struct lg_shm_worker {
+    _Atomic uint64_t requests;        /* answered since spawn */
+    _Atomic uint64_t requests_total;  /* over all lives of this slot */
+    _Atomic uint64_t exceptions;      /* 500s and aborted answers */
+    _Atomic uint64_t status[6];       /* by class: [1] 1xx .. [5] 5xx; [0] aborted */
+    _Atomic uint64_t tx_bytes;        /* written to clients */
+    _Atomic uint64_t running_time_us; /* sum over requests */
+    _Atomic uint64_t connections;     /* open now */
+    _Atomic uint64_t queued;          /* requests waiting for a thread now */
+    _Atomic uint32_t state;           /* enum lg_worker_status */
+    _Atomic uint32_t ready;           /* 1 once the loop accepts */
+    /* When each handler thread began what it runs now, CLOCK_MONOTONIC ms; 0 =
+     * idle. The master reads it for harakiri. */
+    _Atomic uint64_t busy_since_ms[LG_THREADS_MAX];
+};
+
+struct lg_shm_member {
+    char name[256];
+    char uuid[37];
+    uint64_t valor;
+    uint64_t checksum;
+    int64_t last_seen_s; /* Unix time */
+    bool arbiter;
+};
+
+/* A snapshot of one legion, as its process sees it. */
+struct lg_shm_legion {
+    char name[128];
+    char addr[128];
+    char uuid[37];
+    uint64_t valor;
+    uint64_t checksum;
+    uint64_t quorum;
+    uint64_t votes;          /* of the last tally */
+    int64_t lord_since_s;    /* Unix time since which we are Lord; 0 = we are not */
+    uint64_t lease_until_ms; /* CLOCK_BOOTTIME; our title is void from then on */
+    uint64_t epoch;          /* of the title; 0 = none */
+    uint64_t lord_valor;
+    char lord_uuid[37];      /* "" before the first election */
+    char lord_name[256];
+    uint32_t node_count;
+    char nodes[LG_NODES_MAX][64]; /* configured addresses */
+    uint32_t member_count;
+    struct lg_shm_member members[LG_MEMBERS_MAX];
+    uint32_t scroll_len;
+    char scroll[4096];
+};
+
+struct lg_shm; /* opaque */
+
+/* Maps shared memory for that many workers and legions. 0, -LG_E_NOMEM or
+ * -LG_E_LIMIT. */
+int lg_shm_new(unsigned workers, unsigned legions, struct lg_shm **ret_shm) LG_MUST_USE;
+void lg_shm_free(struct lg_shm *shm);
+
+unsigned lg_shm_worker_count(const struct lg_shm *shm);
+struct lg_shm_worker *lg_shm_worker(struct lg_shm *shm, unsigned index); /* from 0 */
+
+unsigned lg_shm_legion_count(const struct lg_shm *shm);
+/* Legion process only: replaces the snapshot. */
+void lg_shm_legion_publish(struct lg_shm *shm, unsigned index, const struct lg_shm_legion *state);
+/* Any process: copies a consistent snapshot; false when none was had after a
+ * bounded number of tries, or nothing was published yet. */
+bool lg_shm_legion_read(struct lg_shm *shm, unsigned index, struct lg_shm_legion *ret_state);
+/* Any process: is this instance Lord of `name` now? Compares the lease with
+ * CLOCK_BOOTTIME at this very call. Unknown legions and torn reads are false. */
+bool lg_shm_is_lord(struct lg_shm *shm, const char *name);
+
+#endif
