@@ -20,7 +20,8 @@ int lg_buf_append(struct lg_buf *buf, const void *bytes, size_t len);
 int lg_buf_puts(struct lg_buf *buf, const char *text);
 int lg_buf_printf(struct lg_buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-int lg_buf_vprintf(struct lg_buf *buf, const char *format, va_list args);
+int lg_buf_vprintf(struct lg_buf *buf, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 /* Drops the first `len` bytes (at most all). */
 void lg_buf_consume(struct lg_buf *buf, size_t len);
 /* Frees the memory; the buffer is empty and usable. */

@@ -1,7 +1,7 @@
 /* What processes share: made by the master before any fork, mapped by all.
  *
  * Every slot has one writer. Worker counters are single words read and written
- * with relaxed atomics; a legion's state is a seqlock whose readers retry a
+ * with relaxed atomics; a legion's state is a versioned snapshot whose readers retry a
  * bounded number of times and then answer not-Lord.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef LG_SHM_SHM_H
@@ -12,6 +12,9 @@
 #include "base/slice.h"
 
 #include <stdatomic.h>
+
+/* During a reload old and new workers hold slots side by side. */
+#define LG_SHM_WORKERS_MAX (2 * LG_WORKERS_MAX)
 
 enum lg_worker_status { LG_WORKER_IDLE, LG_WORKER_BUSY, LG_WORKER_DRAINING };
 
@@ -54,7 +57,7 @@ struct lg_shm_legion {
     uint64_t lease_until_ms; /* CLOCK_BOOTTIME; our title is void from then on */
     uint64_t epoch;          /* of the title; 0 = none */
     uint64_t lord_valor;
-    char lord_uuid[37];      /* "" before the first election */
+    char lord_uuid[37]; /* "" before the first election */
     char lord_name[256];
     uint32_t node_count;
     char nodes[LG_NODES_MAX][64]; /* configured addresses */
@@ -78,7 +81,7 @@ unsigned lg_shm_legion_count(const struct lg_shm *shm);
 /* Legion process only: replaces the snapshot. */
 void lg_shm_legion_publish(struct lg_shm *shm, unsigned index, const struct lg_shm_legion *state);
 /* Any process: copies a consistent snapshot; false when none was had after a
- * bounded number of tries, or nothing was published yet. */
+ * bounded number of tries, or nothing was published yet (*ret_state is garbage then). */
 bool lg_shm_legion_read(struct lg_shm *shm, unsigned index, struct lg_shm_legion *ret_state);
 /* Any process: is this instance Lord of `name` now? Compares the lease with
  * CLOCK_BOOTTIME at this very call. Unknown legions and torn reads are false. */

@@ -1,0 +1,174 @@
+/* Shared memory: worker slots and legion snapshots. Must not depend on server
+ * or cluster.
+ *
+ * A legion has two buffers and a version: the writer fills the one that is not
+ * current and then moves the version on. A reader copies and looks again; a
+ * writer that died half-way leaves the last whole snapshot behind, so the master
+ * still learns whether a title was held. Words are relaxed atomics with fences
+ * (C11 7.17.4), which makes the copy free of data races.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "shm/shm.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define READ_TRIES_MAX 64
+#define WORD_COUNT     ((sizeof(struct lg_shm_legion) + 7) / 8)
+
+_Static_assert(offsetof(struct lg_shm_legion, name) == 0, "is_lord reads a prefix");
+
+struct legion_slot {
+    _Atomic uint64_t version; /* 0 = nothing published; low bit = current buffer */
+    _Atomic uint64_t words[2][WORD_COUNT];
+};
+
+struct lg_shm {
+    unsigned worker_count;
+    unsigned legion_count;
+    struct lg_shm_worker *workers; /* shared mappings */
+    struct legion_slot *legions;
+};
+
+static void *map_shared(size_t size)
+{
+    /* Not reserved: slots that nobody uses cost address space only. */
+    void *at = mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE,
+        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+int lg_shm_new(unsigned workers, unsigned legions, struct lg_shm **ret_shm)
+{
+    if (workers > LG_SHM_WORKERS_MAX || legions > LG_LEGIONS_MAX)
+        return -LG_E_LIMIT;
+    struct lg_shm *shm = calloc(1, sizeof *shm);
+    if (!shm)
+        return -LG_E_NOMEM;
+    shm->worker_count = workers;
+    shm->legion_count = legions;
+    shm->workers = map_shared(workers * sizeof *shm->workers);
+    shm->legions = map_shared(legions * sizeof *shm->legions);
+    if (!shm->workers || !shm->legions) {
+        lg_shm_free(shm);
+        return -LG_E_NOMEM;
+    }
+    *ret_shm = shm;
+    return 0;
+}
+
+static void unmap(void *at, size_t size)
+{
+    if (at)
+        munmap(at, size ? size : 1);
+}
+
+void lg_shm_free(struct lg_shm *shm)
+{
+    if (!shm)
+        return;
+    unmap(shm->workers, shm->worker_count * sizeof *shm->workers);
+    unmap(shm->legions, shm->legion_count * sizeof *shm->legions);
+    free(shm);
+}
+
+unsigned lg_shm_worker_count(const struct lg_shm *shm)
+{
+    return shm->worker_count;
+}
+
+struct lg_shm_worker *lg_shm_worker(struct lg_shm *shm, unsigned index)
+{
+    return index < shm->worker_count ? &shm->workers[index] : NULL;
+}
+
+unsigned lg_shm_legion_count(const struct lg_shm *shm)
+{
+    return shm->legion_count;
+}
+
+void lg_shm_legion_publish(struct lg_shm *shm, unsigned index, const struct lg_shm_legion *state)
+{
+    if (index >= shm->legion_count)
+        return;
+    struct legion_slot *slot = &shm->legions[index];
+    uint64_t next = atomic_load_explicit(&slot->version, memory_order_relaxed) + 1;
+    _Atomic uint64_t *words = slot->words[next & 1];
+    const char *bytes = (const char *)state;
+    /* Whoever sees a word written below also sees the version before it. */
+    atomic_thread_fence(memory_order_release);
+    for (size_t i = 0; i < WORD_COUNT; i++) {
+        uint64_t word = 0;
+        size_t left = sizeof *state - i * 8;
+        memcpy(&word, bytes + i * 8, left < 8 ? left : 8);
+        atomic_store_explicit(&words[i], word, memory_order_relaxed);
+    }
+    atomic_store_explicit(&slot->version, next, memory_order_release);
+}
+
+static void copy_words(_Atomic uint64_t *words, size_t offset, size_t size, void *out)
+{
+    for (size_t done = 0; done < size;) {
+        uint64_t word = atomic_load_explicit(&words[(offset + done) / 8], memory_order_relaxed);
+        size_t skip = (offset + done) % 8;
+        size_t part = 8 - skip < size - done ? 8 - skip : size - done;
+        memcpy((char *)out + done, (const char *)&word + skip, part);
+        done += part;
+    }
+}
+
+struct piece {
+    size_t offset; /* into struct lg_shm_legion, bytes */
+    size_t size;
+    void *out;
+};
+
+/* Copies the pieces out of one and the same snapshot. */
+static bool read_pieces(struct legion_slot *slot, const struct piece *pieces, size_t count)
+{
+    for (int tries = 0; tries < READ_TRIES_MAX; tries++) {
+        uint64_t version = atomic_load_explicit(&slot->version, memory_order_acquire);
+        if (version == 0)
+            return false;
+        for (size_t i = 0; i < count; i++)
+            copy_words(slot->words[version & 1], pieces[i].offset, pieces[i].size, pieces[i].out);
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load_explicit(&slot->version, memory_order_relaxed) == version)
+            return true;
+    }
+    return false;
+}
+
+bool lg_shm_legion_read(struct lg_shm *shm, unsigned index, struct lg_shm_legion *ret_state)
+{
+    if (index >= shm->legion_count)
+        return false;
+    struct piece whole = {0, sizeof *ret_state, ret_state};
+    return read_pieces(&shm->legions[index], &whole, 1);
+}
+
+static uint64_t boottime_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+bool lg_shm_is_lord(struct lg_shm *shm, const char *name)
+{
+    char found[sizeof((struct lg_shm_legion *)0)->name];
+    int64_t since_s = 0;
+    uint64_t lease_ms = 0;
+    const struct piece pieces[] = {
+        {offsetof(struct lg_shm_legion, name), sizeof found, found},
+        {offsetof(struct lg_shm_legion, lord_since_s), sizeof since_s, &since_s},
+        {offsetof(struct lg_shm_legion, lease_until_ms), sizeof lease_ms, &lease_ms},
+    };
+    for (unsigned i = 0; i < shm->legion_count; i++) {
+        if (!read_pieces(&shm->legions[i], pieces, sizeof pieces / sizeof *pieces))
+            continue;
+        found[sizeof found - 1] = '\0';
+        if (strcmp(found, name) == 0)
+            return since_s != 0 && boottime_ms() < lease_ms;
+    }
+    return false;
+}

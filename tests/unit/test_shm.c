@@ -1,0 +1,129 @@
+/* Shared memory: snapshots are whole, the lease is compared with the clock.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "shm/shm.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static uint64_t boottime_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void limits_hold(void **state)
+{
+    (void)state;
+    struct lg_shm *shm = NULL;
+    assert_int_equal(lg_shm_new(LG_SHM_WORKERS_MAX + 1, 0, &shm), -LG_E_LIMIT);
+    assert_int_equal(lg_shm_new(1, LG_LEGIONS_MAX + 1, &shm), -LG_E_LIMIT);
+    assert_null(shm);
+    assert_int_equal(lg_shm_new(LG_SHM_WORKERS_MAX, 0, &shm), 0);
+    assert_int_equal(lg_shm_worker_count(shm), LG_SHM_WORKERS_MAX);
+    assert_non_null(lg_shm_worker(shm, LG_SHM_WORKERS_MAX - 1));
+    assert_null(lg_shm_worker(shm, LG_SHM_WORKERS_MAX));
+    struct lg_shm_legion copy;
+    assert_false(lg_shm_legion_read(shm, 0, &copy));
+    assert_false(lg_shm_is_lord(shm, "any"));
+    lg_shm_free(shm);
+    lg_shm_free(NULL);
+}
+
+static void a_child_is_read_by_the_parent(void **state)
+{
+    (void)state;
+    struct lg_shm *shm = NULL;
+    assert_int_equal(lg_shm_new(2, 1, &shm), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        atomic_store(&lg_shm_worker(shm, 1)->requests, 42);
+        _exit(0);
+    }
+    int status = 1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(atomic_load(&lg_shm_worker(shm, 1)->requests), 42);
+    assert_int_equal(atomic_load(&lg_shm_worker(shm, 0)->requests), 0);
+    lg_shm_free(shm);
+}
+
+static void the_title_ends_with_its_lease(void **state)
+{
+    (void)state;
+    struct lg_shm *shm = NULL;
+    assert_int_equal(lg_shm_new(1, 2, &shm), 0);
+    static struct lg_shm_legion legion;
+    snprintf(legion.name, sizeof legion.name, "mycluster");
+    legion.lease_until_ms = boottime_ms() + 60000;
+    lg_shm_legion_publish(shm, 1, &legion);
+    assert_false(lg_shm_is_lord(shm, "mycluster")); /* lord_since_s is 0 */
+    legion.lord_since_s = 1795300860;
+    lg_shm_legion_publish(shm, 1, &legion);
+    assert_true(lg_shm_is_lord(shm, "mycluster"));
+    assert_false(lg_shm_is_lord(shm, "mycluste"));
+    assert_false(lg_shm_is_lord(shm, "other"));
+    legion.lease_until_ms = boottime_ms();
+    lg_shm_legion_publish(shm, 1, &legion);
+    assert_false(lg_shm_is_lord(shm, "mycluster"));
+    lg_shm_free(shm);
+}
+
+/* A writer publishes as fast as it can and is killed at a random instant; every
+ * snapshot read meanwhile and after is one that was published whole. */
+static void snapshots_are_never_torn(void **state)
+{
+    (void)state;
+    struct lg_shm *shm = NULL;
+    assert_int_equal(lg_shm_new(1, 1, &shm), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        static struct lg_shm_legion legion;
+        for (uint64_t i = 1;; i++) {
+            legion.valor = legion.checksum = legion.quorum = i;
+            memset(legion.scroll, (int)(i & 0x7F), sizeof legion.scroll);
+            legion.members[LG_MEMBERS_MAX - 1].valor = i;
+            lg_shm_legion_publish(shm, 0, &legion);
+            if (i % 8 == 0)
+                usleep(100);
+        }
+    }
+    static struct lg_shm_legion seen;
+    unsigned whole = 0;
+    for (int i = 0; i < 5000 && !lg_shm_legion_read(shm, 0, &seen); i++)
+        usleep(1000);
+    for (int i = 0; i < 2000; i++) {
+        if (i == 1500) {
+            kill(pid, SIGKILL);
+            assert_int_equal(waitpid(pid, NULL, 0), pid);
+        }
+        if (!lg_shm_legion_read(shm, 0, &seen))
+            continue;
+        whole++;
+        assert_int_equal(seen.valor, seen.checksum);
+        assert_int_equal(seen.valor, seen.members[LG_MEMBERS_MAX - 1].valor);
+        assert_int_equal(seen.scroll[0], (char)(seen.valor & 0x7F));
+        assert_int_equal(seen.scroll[sizeof seen.scroll - 1], (char)(seen.valor & 0x7F));
+    }
+    assert_true(whole >= 500); /* those after the writer's death at least */
+    lg_shm_free(shm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(a_child_is_read_by_the_parent),
+        cmocka_unit_test(the_title_ends_with_its_lease),
+        cmocka_unit_test(snapshots_are_never_torn),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
