@@ -4,7 +4,6 @@
 #include "base/limits.h"
 
 #include <stdalign.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -67,18 +66,24 @@ struct lg_slice lg_arena_slice(struct lg_arena *arena, struct lg_slice s)
     return (struct lg_slice){copy, copy ? s.len : 0};
 }
 
-char *lg_arena_printf(struct lg_arena *arena, const char *format, ...)
+char *lg_arena_vprintf(struct lg_arena *arena, const char *format, va_list args)
 {
-    va_list args;
-    va_start(args, format);
     va_list again;
     va_copy(again, args);
     int len = vsnprintf(NULL, 0, format, args);
-    va_end(args);
     char *text = len < 0 ? NULL : lg_arena_alloc(arena, (size_t)len + 1);
     if (text)
         vsnprintf(text, (size_t)len + 1, format, again);
     va_end(again);
+    return text;
+}
+
+char *lg_arena_printf(struct lg_arena *arena, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = lg_arena_vprintf(arena, format, args);
+    va_end(args);
     return text;
 }
 

@@ -9,6 +9,8 @@
 
 #include "base/slice.h"
 
+#include <stdarg.h>
+
 struct lg_arena_block;
 
 struct lg_arena {
@@ -29,6 +31,8 @@ struct lg_slice lg_arena_slice(struct lg_arena *arena, struct lg_slice s);
 /* printf into the arena; NULL as above. */
 char *lg_arena_printf(struct lg_arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+char *lg_arena_vprintf(struct lg_arena *arena, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 /* Forgets everything but keeps the first block for the next user. */
 void lg_arena_reset(struct lg_arena *arena);
 /* Frees everything; the arena may be used again. NULL is fine. */

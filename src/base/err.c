@@ -4,8 +4,7 @@
 
 const char *lg_err_text(int err)
 {
-    static const char *const texts[] = {
-        "no error",
+    static const char *const texts[] = {"no error",
 #define LG_ERR_TEXT(name, text) text,
         LG_ERRORS(LG_ERR_TEXT)
 #undef LG_ERR_TEXT

@@ -5,8 +5,8 @@
 #ifndef LG_BASE_LIMITS_H
 #define LG_BASE_LIMITS_H
 
-#define LG_ARENA_BLOCK    ((size_t)4096)
-#define LG_ARENA_MAX      ((size_t)16 << 20)
+#define LG_ARENA_BLOCK ((size_t)4096)
+#define LG_ARENA_MAX   ((size_t)16 << 20)
 
 /* HTTP: a request line of 8 KiB and 100 header lines in 32 KiB are what nginx
  * and Apache users are used to. */
@@ -14,11 +14,17 @@
 #define LG_HEAD_MAX         ((size_t)32768)
 #define LG_HEADER_COUNT_MAX 100
 #define LG_RANGE_COUNT_MAX  16
+#define LG_FIELD_MAX        ((size_t)16384) /* one header line */
+#define LG_TRAILER_MAX      ((size_t)8192)  /* all trailers of a chunked body */
+#define LG_CHUNK_EXTRA_MAX  ((size_t)4096)  /* all chunk extensions of a body */
 
-#define LG_WORKERS_MAX  1024
-#define LG_THREADS_MAX  1024
-#define LG_LEGIONS_MAX  16
-#define LG_NODES_MAX    256 /* configured nodes of one legion */
-#define LG_MEMBERS_MAX  256 /* members of one legion */
+/* uwsgi packets: nginx sends some 20 variables and one for each header. */
+#define LG_UWSGI_VAR_COUNT_MAX 256
+
+#define LG_WORKERS_MAX 1024
+#define LG_THREADS_MAX 1024
+#define LG_LEGIONS_MAX 16
+#define LG_NODES_MAX   256 /* configured nodes of one legion */
+#define LG_MEMBERS_MAX 256 /* members of one legion */
 
 #endif

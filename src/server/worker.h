@@ -20,7 +20,7 @@ struct lg_listener {
     enum lg_protocol protocol;
     uint8_t modifier1; /* what its HTTP requests carry; 0 for uwsgi */
     uint8_t modifier2;
-    bool keep_alive;
+    bool is_router;      /* `http`: http-var applies */
     const char *address; /* as configured, for logs */
 };
 
@@ -37,7 +37,7 @@ struct lg_worker_setup {
     size_t listener_count;
     const struct lg_started_plugin *plugins;
     size_t plugin_count;
-    const struct lg_mime_table *mime; /* may be NULL */
+    const struct lg_mime *mime; /* may be NULL */
     struct lg_shm *shm;
     struct lg_shm_worker *slot;
 };
