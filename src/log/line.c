@@ -1,6 +1,7 @@
 /* Log records: rendering and the datagram between child and master. Pure.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "log/line.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 
@@ -20,34 +21,6 @@ static void put(struct out *out, const char *bytes, size_t len)
 static void put_text(struct out *out, const char *text)
 {
     put(out, text, strlen(text));
-}
-
-static bool is_tail(unsigned char c)
-{
-    return (c & 0xC0) == 0x80;
-}
-
-/* Length of the UTF-8 sequence at `p` (RFC 3629: no surrogates, no overlongs),
- * or 0 when it is none. */
-static size_t utf8_len(const unsigned char *p, size_t len)
-{
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] >= 0xC2 && p[0] <= 0xDF)
-        return len >= 2 && is_tail(p[1]) ? 2 : 0;
-    if (p[0] >= 0xE0 && p[0] <= 0xEF) {
-        if (len < 3 || !is_tail(p[1]) || !is_tail(p[2]))
-            return 0;
-        bool bad = (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F);
-        return bad ? 0 : 3;
-    }
-    if (p[0] >= 0xF0 && p[0] <= 0xF4) {
-        if (len < 4 || !is_tail(p[1]) || !is_tail(p[2]) || !is_tail(p[3]))
-            return 0;
-        bool bad = (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F);
-        return bad ? 0 : 4;
-    }
-    return 0;
 }
 
 /* Some readers take these for line ends or hide text with them: C1 controls,
@@ -78,7 +51,7 @@ static void put_safe(struct out *out, struct lg_slice s, enum lg_log_format form
     const unsigned char *p = (const unsigned char *)s.ptr;
     size_t i = 0;
     while (i < s.len) {
-        size_t n = utf8_len(p + i, s.len - i);
+        size_t n = lg_utf8_len(lg_slice_from(p + i, s.len - i));
         bool control = p[i] < 0x20 || p[i] == 0x7F || n == 0;
         if (control || is_hidden(p + i, n)) {
             put_escape(out, p[i], format);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/slice.h"
+#include "stats/counters.h"
 
 #include <stdatomic.h>
 
@@ -18,18 +19,16 @@
 
 enum lg_worker_status { LG_WORKER_IDLE, LG_WORKER_BUSY, LG_WORKER_DRAINING };
 
-/* Written by its worker (and zeroed by the master before it is forked). */
+/* Written by its worker. Before a worker is forked the master zeroes what counts
+ * from its start: requests, connections, queued, state, ready, busy_since_ms. */
 struct lg_shm_worker {
-    _Atomic uint64_t requests;        /* answered since spawn */
-    _Atomic uint64_t requests_total;  /* over all lives of this slot */
-    _Atomic uint64_t exceptions;      /* 500s and aborted answers */
-    _Atomic uint64_t status[6];       /* by class: [1] 1xx .. [5] 5xx; [0] aborted */
-    _Atomic uint64_t tx_bytes;        /* written to clients */
-    _Atomic uint64_t running_time_us; /* sum over requests */
-    _Atomic uint64_t connections;     /* open now */
-    _Atomic uint64_t queued;          /* requests waiting for a thread now */
-    _Atomic uint32_t state;           /* enum lg_worker_status */
-    _Atomic uint32_t ready;           /* 1 once the loop accepts */
+    /* requests, requests_total (over all lives of this slot), exceptions, ... */
+#define LG_SHM_FIELD(field, key, kind, help) _Atomic uint64_t field;
+    LG_WORKER_COUNTERS(LG_SHM_FIELD)
+#undef LG_SHM_FIELD
+    _Atomic uint64_t status[LG_STATUS_CLASSES]; /* answers by class; [0] cut short */
+    _Atomic uint32_t state;                     /* enum lg_worker_status */
+    _Atomic uint32_t ready;                     /* 1 once the loop accepts */
     /* When each handler thread began what it runs now, CLOCK_MONOTONIC ms; 0 =
      * idle. The master reads it for harakiri. */
     _Atomic uint64_t busy_since_ms[LG_THREADS_MAX];
