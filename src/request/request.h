@@ -56,12 +56,12 @@ void lg_request_free(struct lg_request *request);
 struct lg_slice lg_request_get(const struct lg_request *request, struct lg_slice name);
 /* Sets or replaces. Copies the value; copies the name unless it is one
  * already there. 0 or -LG_E_NOMEM / -LG_E_LIMIT. */
-int lg_request_set(struct lg_request *request, struct lg_slice name, struct lg_slice value)
-    LG_MUST_USE;
+int lg_request_set(
+    struct lg_request *request, struct lg_slice name, struct lg_slice value) LG_MUST_USE;
 /* Adds without looking for a namesake and without copying: both slices must be
  * NUL-terminated and outlive the request. 0 or -LG_E_NOMEM. */
-int lg_request_add(struct lg_request *request, struct lg_slice name, struct lg_slice value)
-    LG_MUST_USE;
+int lg_request_add(
+    struct lg_request *request, struct lg_slice name, struct lg_slice value) LG_MUST_USE;
 
 /* Appends a header to the response, copied into `arena`. A value with CR, LF
  * or NUL, or a name that is no token, is -LG_E_INVALID (header injection). */
