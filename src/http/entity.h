@@ -1,0 +1,50 @@
+/* Conditional requests and ranges over a file-like entity (RFC 9110 13, 14). Pure.
+ *
+ * The three structs have the layout of lg_entity, lg_segment and lg_plan in
+ * legatus/plugin.h, field for field, so that the facade may assert that and
+ * pass one for the other.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LG_HTTP_ENTITY_H
+#define LG_HTTP_ENTITY_H
+
+#include "base/err.h"
+#include "request/request.h"
+
+struct lg_http_entity {
+    int64_t size;             /* bytes */
+    int64_t mtime_s;          /* Unix time */
+    const char *etag;         /* with its quotes; NULL = none */
+    const char *content_type; /* NULL = application/octet-stream */
+};
+
+struct lg_http_segment {
+    const char *text; /* NULL = from the file */
+    int64_t offset;   /* bytes into the file; 0 for text */
+    int64_t length;   /* bytes */
+};
+
+struct lg_http_plan {
+    int64_t length; /* of the whole body, bytes */
+    size_t segment_count;
+    const struct lg_http_segment *segments; /* in the arena */
+};
+
+/* Begins `response` anew for a GET or HEAD of `entity`: evaluates If-Match,
+ * If-Unmodified-Since, If-None-Match, If-Modified-Since, then (GET only) Range
+ * and If-Range; sets status, length and the headers ETag, Last-Modified,
+ * Accept-Ranges, Content-Type, Content-Range.
+ *
+ * `boundary` should be hard to guess and new for each request: it separates the
+ * parts of a multipart/byteranges body. `now_s` is Unix time; an mtime later
+ * than it is not announced (RFC 9110 8.8.2.1).
+ *
+ * Returns 1: send the segments of *ret_plan (its length is response->length).
+ *         0: the head is all: 304, 412, 416 (all with no body), or HEAD, whose
+ *            response->length is what GET would have sent.
+ *         -LG_E_NOMEM, -LG_E_INVALID (an etag or type that cannot be a header).
+ * What it allocates is in `arena`, normally the request's. */
+int lg_http_entity_answer(const struct lg_request *request, const struct lg_http_entity *entity,
+    uint64_t boundary, int64_t now_s, struct lg_arena *arena, struct lg_response *response,
+    struct lg_http_plan *ret_plan) LG_MUST_USE;
+
+#endif
