@@ -45,14 +45,14 @@ struct lg_conf_facts {
     /* 'e' exists, 'f' regular file, 'd' directory */
     bool (*path_is)(void *data, const char *path, char kind);
     /* Calls each(arg, path) for every match, sorted. */
-    void (*glob)(void *data, const char *pattern, void (*each)(void *arg, const char *path),
-        void *arg);
+    void (*glob)(
+        void *data, const char *pattern, void (*each)(void *arg, const char *path), void *arg);
     const char *hostname;
     const char *cwd;
     unsigned cpu_count;
     unsigned uid, gid;
     const char *user, *group;
-    int64_t now_s;             /* Unix time */
+    int64_t now_us;             /* Unix time in microseconds */
     const char *const *environ; /* NULL-terminated "NAME=value" list */
 };
 
@@ -73,7 +73,7 @@ void lg_conf_report(struct lg_conf *conf, enum lg_diag_level level, struct lg_wh
 size_t lg_conf_count(const struct lg_conf *conf, enum lg_opt opt); /* times given */
 const struct lg_setting *lg_conf_at(const struct lg_conf *conf, enum lg_opt opt, size_t i);
 bool lg_conf_bool(const struct lg_conf *conf, enum lg_opt opt);
-int64_t lg_conf_number(const struct lg_conf *conf, enum lg_opt opt); /* the last one's */
+int64_t lg_conf_number(const struct lg_conf *conf, enum lg_opt opt);   /* the last one's */
 const char *lg_conf_text(const struct lg_conf *conf, enum lg_opt opt); /* last; NULL = none */
 /* Every setting of every option in order of appearance. */
 const struct lg_setting *lg_conf_all(const struct lg_conf *conf, size_t *ret_count);
