@@ -1,0 +1,307 @@
+/* The wire of a legion. Pure; depends on base only.
+ *
+ * Everything here reads bytes of strangers: no assertion, every length checked
+ * before use. What a stranger may say is kept narrow (a uuid is a uuid, a name
+ * is printable), because members end up in logs, JSON and environments.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "legion/codec.h"
+
+#include <stdio.h>
+
+#define HEAD_MAGIC 109
+
+void lg_legion_head_encode(uint16_t cleartext_len, unsigned char ret_head[LG_LEGION_HEAD_SIZE])
+{
+    ret_head[0] = HEAD_MAGIC;
+    ret_head[1] = (unsigned char)(cleartext_len & 0xff);
+    ret_head[2] = (unsigned char)(cleartext_len >> 8);
+    ret_head[3] = 0;
+}
+
+static uint16_t read_u16le(const char *at)
+{
+    const unsigned char *bytes = (const unsigned char *)at;
+    return (uint16_t)(bytes[0] | bytes[1] << 8);
+}
+
+int lg_legion_head_decode(
+    struct lg_slice datagram, uint16_t *ret_cleartext_len, struct lg_slice *ret_sealed)
+{
+    if (datagram.len <= LG_LEGION_HEAD_SIZE)
+        return -LG_E_PROTO;
+    if (datagram.ptr[0] != HEAD_MAGIC || datagram.ptr[3] != 0)
+        return -LG_E_PROTO;
+    uint16_t len = read_u16le(datagram.ptr + 1);
+    if (len == 0 || len > LG_LEGION_DATA_MAX || len > datagram.len - LG_LEGION_HEAD_SIZE)
+        return -LG_E_PROTO;
+    *ret_cleartext_len = len;
+    *ret_sealed =
+        lg_slice_from(datagram.ptr + LG_LEGION_HEAD_SIZE, datagram.len - LG_LEGION_HEAD_SIZE);
+    return 0;
+}
+
+/* ---- Dictionary ------------------------------------------------------------ */
+
+static bool take(struct lg_slice *rest, struct lg_slice *ret_item)
+{
+    if (rest->len < 2)
+        return false;
+    size_t len = read_u16le(rest->ptr);
+    if (len > rest->len - 2)
+        return false;
+    *ret_item = lg_slice_from(rest->ptr + 2, len);
+    *rest = lg_slice_from(rest->ptr + 2 + len, rest->len - 2 - len);
+    return true;
+}
+
+bool lg_legion_dict_next(
+    struct lg_slice *rest, struct lg_slice *ret_key, struct lg_slice *ret_value)
+{
+    struct lg_slice left = *rest;
+    struct lg_slice key, value;
+    if (!take(&left, &key) || !take(&left, &value))
+        return false;
+    *rest = left;
+    *ret_key = key;
+    *ret_value = value;
+    return true;
+}
+
+bool lg_legion_dict_find(struct lg_slice dict, struct lg_slice key, struct lg_slice *ret_value)
+{
+    struct lg_slice found_key, value;
+    while (lg_legion_dict_next(&dict, &found_key, &value)) {
+        if (!lg_slice_eq(found_key, key))
+            continue;
+        *ret_value = value;
+        return true;
+    }
+    return false;
+}
+
+static void write_u16le(char *at, size_t value)
+{
+    at[0] = (char)(value & 0xff);
+    at[1] = (char)(value >> 8 & 0xff);
+}
+
+int lg_legion_dict_put(
+    char *out, size_t size, size_t *len, struct lg_slice key, struct lg_slice value)
+{
+    if (key.len > UINT16_MAX || value.len > UINT16_MAX)
+        return -LG_E_LIMIT;
+    size_t need = 4 + key.len + value.len;
+    if (*len > size || need > size - *len)
+        return -LG_E_LIMIT;
+    char *at = out + *len;
+    write_u16le(at, key.len);
+    if (key.len)
+        memcpy(at + 2, key.ptr, key.len);
+    at += 2 + key.len;
+    write_u16le(at, value.len);
+    if (value.len)
+        memcpy(at + 2, value.ptr, value.len);
+    *len += need;
+    return 0;
+}
+
+/* ---- Values ------------------------------------------------------------------ */
+
+bool lg_legion_uuid_ok(struct lg_slice uuid)
+{
+    if (uuid.len != LG_LEGION_UUID_LEN)
+        return false;
+    for (size_t i = 0; i < uuid.len; i++) {
+        char c = uuid.ptr[i];
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+        if (dash ? c != '-' : !digit)
+            return false;
+    }
+    return true;
+}
+
+/* A vote: a uuid, or 36 NUL before the sender's first round. */
+static bool vote_ok(struct lg_slice *uuid)
+{
+    static const char none[LG_LEGION_UUID_LEN];
+    if (uuid->len == sizeof none && memcmp(uuid->ptr, none, sizeof none) == 0) {
+        *uuid = (struct lg_slice){NULL, 0};
+        return true;
+    }
+    return lg_legion_uuid_ok(*uuid);
+}
+
+static bool printable(struct lg_slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] <= ' ' || text.ptr[i] > '~')
+            return false;
+    return true;
+}
+
+static bool read_time(struct lg_slice text, int64_t *ret_s)
+{
+    uint64_t value;
+    if (!lg_slice_u64(text, INT64_MAX, &value))
+        return false;
+    *ret_s = (int64_t)value;
+    return true;
+}
+
+/* ---- Keys, in the order of the wire ------------------------------------------- */
+
+enum key {
+    KEY_LEGION,
+    KEY_VALOR,
+    KEY_UNIX,
+    KEY_LORD,
+    KEY_NAME,
+    KEY_PID,
+    KEY_UUID,
+    KEY_CHECKSUM,
+    KEY_LORD_VALOR,
+    KEY_LORD_UUID,
+    KEY_SCROLL,
+    KEY_DEAD,
+    KEY_COUNT,
+    KEY_REQUIRED = KEY_SCROLL, /* all before it must be there */
+};
+
+static const struct lg_slice key_names[KEY_COUNT] = {
+    [KEY_LEGION] = LG_SLICE("legion"),
+    [KEY_VALOR] = LG_SLICE("valor"),
+    [KEY_UNIX] = LG_SLICE("unix"),
+    [KEY_LORD] = LG_SLICE("lord"),
+    [KEY_NAME] = LG_SLICE("name"),
+    [KEY_PID] = LG_SLICE("pid"),
+    [KEY_UUID] = LG_SLICE("uuid"),
+    [KEY_CHECKSUM] = LG_SLICE("checksum"),
+    [KEY_LORD_VALOR] = LG_SLICE("lord_valor"),
+    [KEY_LORD_UUID] = LG_SLICE("lord_uuid"),
+    [KEY_SCROLL] = LG_SLICE("scroll"),
+    [KEY_DEAD] = LG_SLICE("dead"),
+};
+
+static enum key key_of(struct lg_slice name)
+{
+    for (unsigned key = 0; key < KEY_COUNT; key++)
+        if (lg_slice_eq(name, key_names[key]))
+            return (enum key)key;
+    return KEY_COUNT;
+}
+
+static bool set_text(struct lg_legion_message *m, enum key key, struct lg_slice value)
+{
+    switch (key) {
+    case KEY_LEGION:
+        m->legion = value;
+        return value.len > 0;
+    case KEY_NAME:
+        m->name = value;
+        return value.len > 0 && value.len <= LG_LEGION_NAME_MAX && printable(value);
+    case KEY_UUID:
+        m->uuid = value;
+        return lg_legion_uuid_ok(value);
+    case KEY_LORD_UUID:
+        m->lord_uuid = value;
+        return vote_ok(&m->lord_uuid);
+    case KEY_SCROLL:
+        m->scroll = value;
+        return true;
+    default: /* KEY_DEAD: the number rows never come here */
+        m->dead = lg_slice_eq(value, LG_SLICE("1"));
+        return m->dead || lg_slice_eq(value, LG_SLICE("0"));
+    }
+}
+
+static bool set_value(struct lg_legion_message *m, enum key key, struct lg_slice value)
+{
+    switch (key) {
+    case KEY_VALOR:
+        return lg_slice_u64(value, UINT64_MAX, &m->valor);
+    case KEY_UNIX:
+        return read_time(value, &m->unix_s);
+    case KEY_LORD:
+        return read_time(value, &m->lord_s);
+    case KEY_PID:
+        return lg_slice_u64(value, UINT64_MAX, &m->pid);
+    case KEY_CHECKSUM:
+        return lg_slice_u64(value, UINT64_MAX, &m->checksum);
+    case KEY_LORD_VALOR:
+        return lg_slice_u64(value, UINT64_MAX, &m->lord_valor);
+    default:
+        return set_text(m, key, value);
+    }
+}
+
+int lg_legion_decode(struct lg_slice cleartext, struct lg_legion_message *ret_message)
+{
+    struct lg_legion_message message = {.extra = cleartext};
+    struct lg_slice rest = cleartext;
+    struct lg_slice name, value;
+    unsigned seen = 0;
+    while (lg_legion_dict_next(&rest, &name, &value)) {
+        enum key key = key_of(name);
+        if (key == KEY_COUNT)
+            continue;
+        if (seen & 1U << key || !set_value(&message, key, value))
+            return -LG_E_PROTO;
+        seen |= 1U << key;
+    }
+    const unsigned required = (1U << KEY_REQUIRED) - 1;
+    if (rest.len || (seen & required) != required)
+        return -LG_E_PROTO;
+    *ret_message = message;
+    return 0;
+}
+
+struct writer {
+    char *out;
+    size_t size;
+    size_t len;
+    int err;
+};
+
+static void put(struct writer *w, enum key key, struct lg_slice value)
+{
+    if (!w->err)
+        w->err = lg_legion_dict_put(w->out, w->size, &w->len, key_names[key], value);
+}
+
+static void put_number(struct writer *w, enum key key, uint64_t number)
+{
+    char text[24];
+    int len = snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    put(w, key, lg_slice_from(text, (size_t)len));
+}
+
+int lg_legion_encode(
+    const struct lg_legion_message *message, char *out, size_t size, size_t *ret_len)
+{
+    static const char none[LG_LEGION_UUID_LEN];
+    struct writer w = {.out = out, .size = size < LG_LEGION_DATA_MAX ? size : LG_LEGION_DATA_MAX};
+    put(&w, KEY_LEGION, message->legion);
+    put_number(&w, KEY_VALOR, message->valor);
+    put_number(&w, KEY_UNIX, (uint64_t)message->unix_s);
+    put_number(&w, KEY_LORD, (uint64_t)message->lord_s);
+    put(&w, KEY_NAME, message->name);
+    put_number(&w, KEY_PID, message->pid);
+    put(&w, KEY_UUID, message->uuid);
+    put_number(&w, KEY_CHECKSUM, message->checksum);
+    put_number(&w, KEY_LORD_VALOR, message->lord_valor);
+    put(&w, KEY_LORD_UUID,
+        message->lord_uuid.len ? message->lord_uuid : lg_slice_from(none, sizeof none));
+    if (message->scroll.len)
+        put(&w, KEY_SCROLL, message->scroll);
+    if (message->dead)
+        put(&w, KEY_DEAD, LG_SLICE("1"));
+    if (w.err)
+        return w.err;
+    if (message->extra.len > w.size - w.len)
+        return -LG_E_LIMIT;
+    if (message->extra.len)
+        memcpy(out + w.len, message->extra.ptr, message->extra.len);
+    *ret_len = w.len + message->extra.len;
+    return 0;
+}

@@ -1,0 +1,202 @@
+/* The election: one node's view of one legion. Events and time in, updates out.
+ *
+ * Pure: no clock, no system call, no allocation after lg_legion_new, no log. The
+ * same code runs in the legion process and, in virtual time, in tests. Rules:
+ * docs/ARCHITECTURE.md, "The election".
+ *
+ * Times: now_ms is monotonic (CLOCK_BOOTTIME in the daemon) and decides
+ * everything; wall_s is the wall clock, for the wire and for people only.
+ * One thread per legion at a time.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LG_LEGION_LEGION_H
+#define LG_LEGION_LEGION_H
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "legion/codec.h"
+
+struct lg_legion; /* opaque */
+
+/* ---- What a node is told once ---------------------------------------------- */
+
+enum lg_legion_phase_kind {
+    LG_PHASE_NONE,
+    LG_PHASE_SETUP,
+    LG_PHASE_JOIN,
+    LG_PHASE_LORD,
+    LG_PHASE_UNLORD,
+    LG_PHASE_DEATH,
+    LG_PHASE_NODE_JOINED,
+    LG_PHASE_NODE_LEFT,
+    LG_PHASE_COUNT
+};
+
+/* "setup", "node-joined": as in the names of the options. */
+const char *lg_legion_phase_name(enum lg_legion_phase_kind kind);
+
+struct lg_legion_setup {
+    struct lg_slice legion; /* texts are copied */
+    struct lg_slice name;   /* this host, at most LG_LEGION_NAME_MAX bytes */
+    struct lg_slice uuid;   /* LG_LEGION_UUID_LEN characters */
+    struct lg_slice scroll; /* empty = none */
+    uint64_t pid;
+    uint64_t valor;                 /* 0 = arbiter: votes, is never Lord */
+    uint64_t quorum;                /* votes needed to elect; 0 = none, any agreement will do */
+    int64_t freq_ms;                /* between announcements; at least 1 */
+    int64_t tolerance_ms;           /* silence after which a member has left; at least 1 */
+    int64_t skew_tolerance_s;       /* how far a member's wall clock may be from ours */
+    int64_t death_on_lord_error_ms; /* a failed lord phase suspends us so long; 0 = never */
+    unsigned phases;                /* bit 1 << kind: the phase has hooks to run */
+    unsigned members_max;           /* 0 = LG_MEMBERS_MAX */
+};
+
+/* ---- What happens to it ------------------------------------------------------ */
+
+enum lg_legion_event_kind {
+    LG_EVENT_START,       /* first, once */
+    LG_EVENT_RECEIVE,     /* a decoded message: `message` */
+    LG_EVENT_TIMEOUT,     /* the deadline came; harmless at any other time */
+    LG_EVENT_HOOK_DONE,   /* the phase that was to run has ended, or was killed: `hook_failed` */
+    LG_EVENT_RECONFIGURE, /* not yet: -LG_E_INVALID */
+    LG_EVENT_SHUTDOWN,    /* leave: unlord and death phases, then `finished` */
+    LG_EVENT_COUNT
+};
+
+struct lg_legion_event {
+    enum lg_legion_event_kind kind;
+    int64_t now_ms;
+    int64_t wall_ms;                         /* Unix time */
+    const struct lg_legion_message *message; /* borrowed for the call */
+    bool hook_failed;
+};
+
+/* ---- What it wants done -------------------------------------------------------- */
+
+struct lg_legion_who {
+    uint64_t valor;
+    char uuid[LG_LEGION_UUID_LEN + 1]; /* "" = nobody */
+    char name[LG_LEGION_NAME_MAX + 1];
+};
+
+/* A row of `lg_legion_note_render` (notes.c) each. */
+enum lg_legion_note_kind {
+    LG_NOTE_JOINED,      /* who */
+    LG_NOTE_LEFT,        /* who */
+    LG_NOTE_DIED,        /* who */
+    LG_NOTE_QUORUM,      /* who = us, checksum, votes */
+    LG_NOTE_QUORUM_NODE, /* who, last_seen_s, vote_valor, vote_uuid */
+    LG_NOTE_QUORUM_END,
+    LG_NOTE_ATTEMPTING,
+    LG_NOTE_LORD,
+    LG_NOTE_NEW_LORD,     /* who: we were Lord, a better one takes over */
+    LG_NOTE_LORD_IS,      /* who: somebody else was elected */
+    LG_NOTE_NO_QUORUM,    /* votes, quorum */
+    LG_NOTE_CANNOT,       /* Lord no more, for want of a quorum */
+    LG_NOTE_UNLORDED,     /* the title is given up, the unlord hooks have run */
+    LG_NOTE_AWAITING,     /* who: elected, but that one still holds the title */
+    LG_NOTE_PAUSED,       /* number = ms we were not running */
+    LG_NOTE_PHASE_FAILED, /* phase */
+    LG_NOTE_SUSPENDED,    /* number = ms for which we do not stand */
+    LG_NOTE_RESUMED,      /* we stand again */
+    LG_NOTE_HOOKS_LOST,   /* phase: too many hooks waiting, this one is dropped */
+    LG_NOTE_COUNT
+};
+
+struct lg_legion_note {
+    enum lg_legion_note_kind kind;
+    enum lg_legion_phase_kind phase;
+    struct lg_legion_who who;
+    uint64_t votes, quorum, checksum, vote_valor;
+    char vote_uuid[LG_LEGION_UUID_LEN + 1];
+    int64_t last_seen_s; /* Unix time */
+    int64_t number;
+};
+
+struct lg_legion_phase {
+    enum lg_legion_phase_kind kind;
+    struct lg_legion_who who;  /* node-joined, node-left: whom it is about */
+    struct lg_legion_who lord; /* the Lord as we know it, for the environment */
+    uint64_t epoch;            /* of the title; 0 without one */
+};
+
+/* Why a message was not taken in. */
+enum lg_legion_refusal {
+    LG_REFUSED_NOT,    /* it was */
+    LG_REFUSED_OWN,    /* our own, back from the group: not worth a word */
+    LG_REFUSED_LEGION, /* of another legion */
+    LG_REFUSED_SKEW,   /* its clock is too far from ours */
+    LG_REFUSED_STALE,  /* a death announced before we last heard of the member */
+    LG_REFUSED_FULL,   /* no room for another member */
+};
+
+/* Written by lg_legion_step; `notes` and `note_max` are the caller's and set
+ * once. Do in this order: log notes, kill, run, publish, announce. */
+struct lg_legion_update {
+    struct lg_legion_note *notes;
+    size_t note_max;
+    size_t note_count;
+    size_t notes_lost; /* did not fit */
+    enum lg_legion_refusal refusal;
+    bool kill_hooks; /* end the running phase now; HOOK_DONE is owed all the same */
+    bool run_hooks;  /* start `phase`; HOOK_DONE is owed when it ends */
+    struct lg_legion_phase phase;
+    bool announce; /* send `message` to every node; slices live until the next step */
+    struct lg_legion_message message;
+    bool finished;       /* after SHUTDOWN: nothing is left to do */
+    int64_t deadline_ms; /* TIMEOUT is due then; INT64_MAX = never */
+};
+
+/* A good note_max for that many members. */
+#define LG_LEGION_NOTES_FOR(members) (2 * (size_t)(members) + 16)
+
+/* 0; -LG_E_INVALID when the setup is out of its ranges; -LG_E_NOMEM. */
+int lg_legion_new(const struct lg_legion_setup *setup, struct lg_legion **ret_legion) LG_MUST_USE;
+void lg_legion_free(struct lg_legion *legion);
+
+/* Feeds one event. 0, or -LG_E_INVALID for an event that makes no sense now
+ * (nothing has changed then). *update is written in either case. */
+int lg_legion_step(struct lg_legion *legion, const struct lg_legion_event *event,
+    struct lg_legion_update *update) LG_MUST_USE;
+
+/* ---- What it looks like ------------------------------------------------------------ */
+
+enum lg_legion_role {
+    LG_ROLE_IDLE,     /* not started */
+    LG_ROLE_FOLLOWER, /* votes */
+    LG_ROLE_RISING,   /* elected; lord hooks run */
+    LG_ROLE_LORD,     /* lord hooks have run */
+    LG_ROLE_FALLING,  /* gives the title up; unlord hooks run */
+    LG_ROLE_ENDING,   /* death hooks run */
+    LG_ROLE_ENDED,
+    LG_ROLE_COUNT
+};
+
+struct lg_legion_state {
+    enum lg_legion_role role;
+    uint64_t checksum;
+    uint64_t votes;             /* of the last tally; 0 = members disagree */
+    bool quorate;               /* the last tally was enough */
+    uint64_t epoch;             /* of the title from RISING to FALLING; else 0 */
+    int64_t title_s;            /* since when the title is ours, Unix time; else 0 */
+    int64_t title_until_ms;     /* the title is void from then on, should we stop running */
+    int64_t suspended_until_ms; /* we do not stand before; 0 = we do */
+    struct lg_legion_who vote;  /* whom we vote for */
+    struct lg_legion_who lord;  /* whom the last quorum elected; "" = nobody now */
+};
+
+struct lg_legion_member {
+    struct lg_legion_who who;
+    uint64_t checksum;
+    uint64_t vote_valor;
+    char vote_uuid[LG_LEGION_UUID_LEN + 1];
+    int64_t seen_ms;
+    int64_t seen_s; /* Unix time */
+    int64_t unix_s; /* the member's own clock then */
+    int64_t lord_s; /* what it says of its own title */
+};
+
+/* Both live until the next step. */
+const struct lg_legion_state *lg_legion_state(const struct lg_legion *legion);
+const struct lg_legion_member *lg_legion_members(const struct lg_legion *legion, size_t *ret_count);
+
+#endif

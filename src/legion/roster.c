@@ -1,0 +1,118 @@
+/* The roster of a legion: members, checksum, best candidate, votes. Pure;
+ * depends on base only.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "legion/roster.h"
+
+static void copy_text(char *out, size_t size, struct lg_slice text)
+{
+    size_t len = text.len < size ? text.len : size - 1;
+    if (len)
+        memcpy(out, text.ptr, len);
+    out[len] = '\0';
+}
+
+/* Valor, name and uuid together are a member's identity on this wire. */
+static bool same_node(const struct lg_legion_who *who, const struct lg_legion_message *message)
+{
+    return who->valor == message->valor &&
+           memcmp(who->uuid, message->uuid.ptr, LG_LEGION_UUID_LEN) == 0 &&
+           lg_slice_eq(lg_slice_of(who->name), message->name);
+}
+
+struct lg_legion_member *lg_roster_find(
+    struct lg_roster *roster, const struct lg_legion_message *message)
+{
+    for (size_t i = 0; i < roster->count; i++)
+        if (same_node(&roster->members[i].who, message))
+            return &roster->members[i];
+    return NULL;
+}
+
+struct lg_legion_member *lg_roster_add(
+    struct lg_roster *roster, const struct lg_legion_message *message)
+{
+    if (roster->count == roster->max)
+        return NULL;
+    struct lg_legion_member *member = &roster->members[roster->count++];
+    *member = (struct lg_legion_member){.who.valor = message->valor};
+    copy_text(member->who.name, sizeof member->who.name, message->name);
+    copy_text(member->who.uuid, sizeof member->who.uuid, message->uuid);
+    return member;
+}
+
+void lg_roster_take(struct lg_legion_member *member, const struct lg_legion_message *message,
+    int64_t now_ms, int64_t wall_s)
+{
+    member->checksum = message->checksum;
+    member->vote_valor = message->lord_valor;
+    copy_text(member->vote_uuid, sizeof member->vote_uuid, message->lord_uuid);
+    member->seen_ms = now_ms;
+    member->seen_s = wall_s;
+    member->unix_s = message->unix_s;
+    member->lord_s = message->lord_s;
+}
+
+void lg_roster_remove(struct lg_roster *roster, struct lg_legion_member *member)
+{
+    size_t after = roster->count - (size_t)(member - roster->members) - 1;
+    memmove(member, member + 1, after * sizeof *member);
+    roster->count--;
+}
+
+int64_t lg_roster_expiry_ms(const struct lg_roster *roster, int64_t tolerance_ms)
+{
+    int64_t first_ms = INT64_MAX;
+    for (size_t i = 0; i < roster->count; i++)
+        if (roster->members[i].seen_ms < first_ms)
+            first_ms = roster->members[i].seen_ms;
+    return first_ms == INT64_MAX ? INT64_MAX : first_ms + tolerance_ms;
+}
+
+static uint64_t weight(const struct lg_legion_who *who)
+{
+    uint64_t sum = who->valor;
+    for (size_t i = 0; i < LG_LEGION_UUID_LEN; i++)
+        sum += (unsigned char)who->uuid[i];
+    return sum;
+}
+
+uint64_t lg_roster_checksum(const struct lg_roster *roster, const struct lg_legion_who *self)
+{
+    uint64_t sum = self ? weight(self) : 0;
+    for (size_t i = 0; i < roster->count; i++)
+        sum += weight(&roster->members[i].who);
+    return sum;
+}
+
+static bool better(const struct lg_legion_who *a, const struct lg_legion_who *b)
+{
+    if (a->valor != b->valor)
+        return a->valor > b->valor;
+    return memcmp(a->uuid, b->uuid, LG_LEGION_UUID_LEN) > 0;
+}
+
+const struct lg_legion_who *lg_roster_best(
+    const struct lg_roster *roster, const struct lg_legion_who *self)
+{
+    const struct lg_legion_who *best = self && self->valor ? self : NULL;
+    for (size_t i = 0; i < roster->count; i++) {
+        const struct lg_legion_who *who = &roster->members[i].who;
+        if (who->valor && (!best || better(who, best)))
+            best = who;
+    }
+    return best;
+}
+
+struct lg_tally lg_roster_tally(const struct lg_roster *roster, const struct lg_legion_who *self,
+    uint64_t checksum, const struct lg_legion_who *vote)
+{
+    struct lg_tally tally = {.votes = self ? 1 : 0, .agreed = true};
+    for (size_t i = 0; i < roster->count; i++) {
+        const struct lg_legion_member *member = &roster->members[i];
+        if (member->checksum != checksum || member->vote_valor != vote->valor ||
+            strcmp(member->vote_uuid, vote->uuid) != 0)
+            return (struct lg_tally){.votes = 0, .agreed = false};
+        tally.votes++;
+    }
+    return tally;
+}

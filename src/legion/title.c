@@ -1,0 +1,356 @@
+/* Who is Lord: the tally's consequences and the table of roles. Pure; depends
+ * on base only.
+ *
+ * The classical election of the uwsgi wire: everybody votes for the best
+ * candidate it sees, and a quorum of equal views elects. It cannot rule two
+ * Lords out (docs, "The election"); it is stricter than uWSGI's where the wire
+ * allows: the title goes with the quorum, and a holder of the title is waited
+ * for before it is taken over.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "legion/internal.h"
+
+#define NO_QUORUM_AGAIN_MS 60000
+
+static void say(
+    struct lg_legion_update *update, enum lg_legion_note_kind kind, const struct lg_legion_who *who)
+{
+    struct lg_legion_note spare;
+    struct lg_legion_note *note = lg_legion_note(update, kind, &spare);
+    if (who)
+        note->who = *who;
+}
+
+/* ---- Roles ---------------------------------------------------------------------- */
+
+typedef void action(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update);
+
+static void ignore(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    (void)legion, (void)who, (void)update;
+}
+
+static void rise(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    (void)who;
+    struct lg_legion_state *state = &legion->state;
+    state->role = LG_ROLE_RISING;
+    state->epoch = legion->wall_ms > 0 ? (uint64_t)legion->wall_ms : 1;
+    state->title_s = legion->wall_ms / 1000 > 0 ? legion->wall_ms / 1000 : 1;
+    state->lord = legion->self;
+    say(update, LG_NOTE_ATTEMPTING, NULL);
+    lg_phases_want(&legion->phases, LG_PHASE_LORD);
+}
+
+static void crown(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    (void)who;
+    legion->state.role = LG_ROLE_LORD;
+    say(update, LG_NOTE_LORD, NULL);
+}
+
+static void end(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    (void)who;
+    legion->stopping = true;
+    legion->state.role = LG_ROLE_ENDING;
+    lg_phases_forget_all(&legion->phases);
+    lg_phases_want(&legion->phases, LG_PHASE_DEATH);
+    if (lg_phases_kill(&legion->phases, LG_PHASE_DEATH))
+        update->kill_hooks = true;
+}
+
+/* The title is free for others: they are told at once. */
+static void release(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    struct lg_legion_state *state = &legion->state;
+    state->role = LG_ROLE_FOLLOWER;
+    state->epoch = 0;
+    state->title_s = 0;
+    state->title_until_ms = 0;
+    say(update, LG_NOTE_UNLORDED, NULL);
+    if (legion->stopping) {
+        end(legion, who, update);
+        return;
+    }
+    legion->announce_now = true;
+    legion->announce_dead = lg_legion_suspended(legion);
+}
+
+static void fall(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    legion->state.role = LG_ROLE_FALLING;
+    if (lg_phases_wants(&legion->phases, LG_PHASE_LORD)) {
+        /* No lord hook has begun: there is nothing to undo. */
+        lg_phases_forget(&legion->phases, LG_PHASE_LORD);
+        release(legion, who, update);
+        return;
+    }
+    lg_phases_want(&legion->phases, LG_PHASE_UNLORD);
+    if (lg_phases_kill(&legion->phases, LG_PHASE_UNLORD))
+        update->kill_hooks = true;
+}
+
+static void outvoted(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    legion->state.lord = *who;
+    say(update, LG_NOTE_NEW_LORD, who);
+    fall(legion, who, update);
+}
+
+static void lost(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    say(update, LG_NOTE_CANNOT, NULL);
+    fall(legion, who, update);
+}
+
+static void stop_lord(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    legion->stopping = true;
+    fall(legion, who, update);
+}
+
+static void stop_later(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    (void)who, (void)update;
+    legion->stopping = true;
+}
+
+/* A Lord whose hook failed stays, as in uWSGI, unless told otherwise. */
+static void lord_failed(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    if (legion->setup.death_on_lord_error_ms <= 0) {
+        crown(legion, who, update);
+        return;
+    }
+    struct lg_legion_note spare;
+    lg_legion_note(update, LG_NOTE_SUSPENDED, &spare)->number =
+        legion->setup.death_on_lord_error_ms;
+    legion->state.suspended_until_ms = legion->now_ms + legion->setup.death_on_lord_error_ms;
+    fall(legion, who, update);
+}
+
+static void ended(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    (void)who;
+    legion->state.role = LG_ROLE_ENDED;
+    legion->announce_now = true;
+    legion->announce_dead = true;
+    update->finished = true;
+}
+
+/* Every role has an answer to everything. */
+static action *const table[LG_ROLE_COUNT][LG_SIGNAL_COUNT] = {
+    /*                     WIN     OUTVOTED  LOST    PAUSED  LORD_OK LORD_FAILED  UNLORD   DEATH
+       STOP */
+    [LG_ROLE_IDLE] = {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+    [LG_ROLE_FOLLOWER] = {rise, ignore, ignore, ignore, ignore, ignore, ignore, ignore, end},
+    [LG_ROLE_RISING] = {ignore, outvoted, lost, fall, crown, lord_failed, ignore, ignore,
+        stop_lord},
+    [LG_ROLE_LORD] = {ignore, outvoted, lost, fall, ignore, ignore, ignore, ignore, stop_lord},
+    [LG_ROLE_FALLING] = {ignore, ignore, ignore, ignore, ignore, ignore, release, ignore,
+        stop_later},
+    [LG_ROLE_ENDING] = {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ended, ignore},
+    [LG_ROLE_ENDED] = {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+};
+
+void lg_title_signal(struct lg_legion *legion, enum lg_title_signal signal,
+    const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    table[legion->state.role][signal](legion, who, update);
+}
+
+/* ---- Phases ------------------------------------------------------------------------ */
+
+static void phase_ended(struct lg_legion *legion, enum lg_legion_phase_kind kind, bool failed,
+    struct lg_legion_update *update)
+{
+    switch (kind) {
+    case LG_PHASE_LORD:
+        lg_title_signal(legion, failed ? LG_SIGNAL_LORD_FAILED : LG_SIGNAL_LORD_OK, NULL, update);
+        return;
+    case LG_PHASE_UNLORD:
+        lg_title_signal(legion, LG_SIGNAL_UNLORD_OVER, NULL, update);
+        return;
+    case LG_PHASE_DEATH:
+        lg_title_signal(legion, LG_SIGNAL_DEATH_OVER, NULL, update);
+        return;
+    default:
+        return;
+    }
+}
+
+void lg_title_phase_over(struct lg_legion *legion, bool failed, struct lg_legion_update *update)
+{
+    enum lg_legion_phase_kind kind = legion->phases.running;
+    bool killed = legion->phases.killing;
+    legion->phases.running = LG_PHASE_NONE;
+    legion->phases.killing = false;
+    if (failed && !killed) {
+        struct lg_legion_note spare;
+        lg_legion_note(update, LG_NOTE_PHASE_FAILED, &spare)->phase = kind;
+    }
+    phase_ended(legion, kind, failed, update);
+}
+
+void lg_title_pump(struct lg_legion *legion, struct lg_legion_update *update)
+{
+    struct lg_legion_phase phase;
+    while (legion->phases.running == LG_PHASE_NONE && lg_phases_next(&legion->phases, &phase)) {
+        if (!(legion->setup.phases & 1U << phase.kind)) {
+            phase_ended(legion, phase.kind, false, update);
+            continue;
+        }
+        phase.lord = legion->state.lord;
+        phase.epoch = legion->state.epoch;
+        legion->phases.running = phase.kind;
+        update->run_hooks = true;
+        update->phase = phase;
+    }
+}
+
+/* ---- The election -------------------------------------------------------------------- */
+
+static bool same_who(const struct lg_legion_who *a, const struct lg_legion_who *b)
+{
+    return a->valor == b->valor && strcmp(a->uuid, b->uuid) == 0;
+}
+
+/* uWSGI prints the report whenever what was agreed upon is new. */
+static void report_quorum(struct lg_legion *legion, struct lg_legion_update *update)
+{
+    struct lg_legion_state *state = &legion->state;
+    if (legion->reported && legion->reported_checksum == state->checksum &&
+        same_who(&legion->reported_vote, &state->vote))
+        return;
+    legion->reported = true;
+    legion->reported_checksum = state->checksum;
+    legion->reported_vote = state->vote;
+
+    struct lg_legion_note spare;
+    struct lg_legion_note *note = lg_legion_note(update, LG_NOTE_QUORUM, &spare);
+    note->who = legion->self;
+    note->checksum = state->checksum;
+    note->votes = state->votes;
+    for (size_t i = 0; i < legion->roster.count; i++) {
+        const struct lg_legion_member *member = &legion->roster.members[i];
+        note = lg_legion_note(update, LG_NOTE_QUORUM_NODE, &spare);
+        note->who = member->who;
+        note->last_seen_s = member->seen_s;
+        note->vote_valor = member->vote_valor;
+        memcpy(note->vote_uuid, member->vote_uuid, sizeof note->vote_uuid);
+    }
+    lg_legion_note(update, LG_NOTE_QUORUM_END, &spare);
+}
+
+/* A member that still says it holds the title is given time to stop: its unlord
+ * hooks come before our lord hooks. At most a tolerance, since a node of another
+ * make may never say so. */
+static bool await_holder(struct lg_legion *legion, struct lg_legion_update *update)
+{
+    const struct lg_legion_member *holder = NULL;
+    for (size_t i = 0; i < legion->roster.count && !holder; i++)
+        if (legion->roster.members[i].lord_s)
+            holder = &legion->roster.members[i];
+    if (!holder)
+        return false;
+    if (!legion->awaiting_until_ms) {
+        legion->awaiting_until_ms = legion->now_ms + legion->setup.tolerance_ms;
+        say(update, LG_NOTE_AWAITING, &holder->who);
+    }
+    return legion->now_ms < legion->awaiting_until_ms;
+}
+
+static void won(struct lg_legion *legion, struct lg_legion_update *update)
+{
+    if (legion->state.role != LG_ROLE_FOLLOWER || await_holder(legion, update))
+        return;
+    legion->awaiting_until_ms = 0;
+    lg_title_signal(legion, LG_SIGNAL_WIN, NULL, update);
+}
+
+static void have_quorum(
+    struct lg_legion *legion, const struct lg_legion_who *best, struct lg_legion_update *update)
+{
+    struct lg_legion_state *state = &legion->state;
+    legion->quorate_ms = legion->now_ms;
+    legion->no_quorum_said_ms = 0;
+    if (!legion->joined)
+        lg_phases_want(&legion->phases, LG_PHASE_JOIN);
+    legion->joined = true;
+    report_quorum(legion, update);
+    if (best == &legion->self) {
+        won(legion, update);
+        return;
+    }
+    legion->awaiting_until_ms = 0;
+    if (!best)
+        return;
+    lg_title_signal(legion, LG_SIGNAL_OUTVOTED, best, update);
+    if (!same_who(&state->lord, best))
+        say(update, LG_NOTE_LORD_IS, best);
+    state->lord = *best;
+}
+
+static bool titled(const struct lg_legion *legion)
+{
+    return legion->state.role == LG_ROLE_RISING || legion->state.role == LG_ROLE_LORD;
+}
+
+/* Members that disagree are usually a moment's difference while somebody comes
+ * or goes; agreement on too few, or too few members to ever agree, is final. */
+static bool is_final(const struct lg_legion *legion, const struct lg_tally *tally)
+{
+    return tally->agreed || legion->roster.count + 1 < legion->setup.quorum ||
+           legion->now_ms - legion->quorate_ms >= legion->setup.tolerance_ms;
+}
+
+static void have_no_quorum(
+    struct lg_legion *legion, const struct lg_tally *tally, struct lg_legion_update *update)
+{
+    legion->awaiting_until_ms = 0;
+    if (!is_final(legion, tally))
+        return;
+    legion->reported = false;
+    if (titled(legion) || legion->now_ms >= legion->no_quorum_said_ms) {
+        struct lg_legion_note spare;
+        struct lg_legion_note *note = lg_legion_note(update, LG_NOTE_NO_QUORUM, &spare);
+        note->votes = tally->votes;
+        note->quorum = legion->setup.quorum;
+        legion->no_quorum_said_ms = legion->now_ms + NO_QUORUM_AGAIN_MS;
+    }
+    lg_title_signal(legion, LG_SIGNAL_LOST, NULL, update);
+    legion->state.lord = (struct lg_legion_who){0};
+}
+
+void lg_title_elect(struct lg_legion *legion, struct lg_legion_update *update)
+{
+    struct lg_legion_state *state = &legion->state;
+    const struct lg_legion_who *self = lg_legion_suspended(legion) ? NULL : &legion->self;
+    state->checksum = lg_roster_checksum(&legion->roster, self);
+    if (legion->stopping || legion->now_ms < lg_legion_round_ms(legion))
+        return;
+    const struct lg_legion_who *best = lg_roster_best(&legion->roster, self);
+    state->vote = best ? *best : (struct lg_legion_who){0};
+    struct lg_tally tally = lg_roster_tally(&legion->roster, self, state->checksum, &state->vote);
+    state->votes = tally.votes;
+    state->quorate = tally.votes > 0 && tally.votes >= legion->setup.quorum;
+    if (state->quorate)
+        have_quorum(legion, best, update);
+    else
+        have_no_quorum(legion, &tally, update);
+    if (titled(legion))
+        state->title_until_ms = legion->now_ms + legion->setup.tolerance_ms;
+}
