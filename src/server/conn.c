@@ -180,6 +180,10 @@ static void linger(struct lg_conn *conn)
     uv_os_fd_t fd = -1;
     if (uv_fileno(&conn->io.handle, &fd) == 0)
         (void)ioctl(fd, FIONREAD, &unread);
+    if (conn->cut) {
+        lg_conn_close(conn, true);
+        return;
+    }
     bool quiet = conn->eof || (unread == 0 && conn->pending.len == 0 && !conn->discarded);
     if (quiet || shutdown(fd, SHUT_WR)) {
         lg_conn_close(conn, false);
@@ -532,10 +536,13 @@ void lg_conn_replace(struct lg_conn *conn, int status)
 
 void lg_conn_abort(struct lg_conn *conn)
 {
-    /* Without a length the end of the connection is the end of the body: only
-     * a reset says that it is not. */
-    bool by_close = conn->ex && conn->ex->length < 0 && !conn->ex->chunked;
-    lg_conn_close(conn, by_close);
+    /* What is queued still goes out. Without a length the end of the connection
+     * is the end of the body: only a reset says that it is not. */
+    conn->cut = conn->ex && conn->ex->length < 0 && !conn->ex->chunked;
+    conn->ends = true;
+    forget_exchange(conn);
+    if (conn->out.bytes == 0 && !conn->processing)
+        settle(conn);
 }
 
 /* ---- opening ---- */

@@ -63,6 +63,7 @@ struct lg_conn {
     bool processing : 1; /* inside process(): do not recurse */
     bool dirty : 1;
     bool ends : 1; /* close once everything is written */
+    bool cut : 1;  /* and then by a reset */
     bool eof : 1;  /* the client will send no more */
     bool lingering : 1;
     bool closing : 1;
