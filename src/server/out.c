@@ -46,8 +46,10 @@ void lg_conn_send(
     if (!room || len == 0) {
         if (release)
             release(arg);
-        if (!room && !conn->closing)
-            lg_conn_close(conn, true); /* out of memory: a hole must not pass for the answer */
+        if (!room && !conn->closing) { /* out of memory: a hole must not pass for the answer */
+            conn->broken = true;
+            mark_dirty(conn);
+        }
         return;
     }
     if (out->bytes == 0)
@@ -151,6 +153,10 @@ static void flush(struct lg_conn *conn)
 {
     struct lg_out *out = &conn->out;
     conn->dirty = false;
+    if (conn->broken) {
+        lg_conn_close(conn, true);
+        return;
+    }
     for (int round = 0; out->bytes > 0 && !out->in_flight && !conn->closing; round++) {
         uv_buf_t bufs[IOV_MAX_OUT];
         size_t bytes;
