@@ -469,8 +469,7 @@ void lg_conn_want_body(struct lg_conn *conn)
         conn->body_bytes == 0 && conn->is_http)
         lg_conn_send(conn, LG_HTTP_CONTINUE.ptr, LG_HTTP_CONTINUE.len, NULL, NULL);
     conn->continued = true;
-    if (conn->pending.len > 0)
-        process_pending(conn);
+    process_pending(conn); /* even without bytes: the END may be all that is due */
     update_reading(conn);
     lg_conn_arm(conn);
 }
