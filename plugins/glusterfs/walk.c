@@ -271,6 +271,15 @@ static int look_up(
     return err;
 }
 
+/* What is no content in a volume's root: gfapi shows its innards in .meta, the
+ * volume's options and passwords among them; bricks keep their books in
+ * .glusterfs (and refuse it, which is nobody's business either). */
+static bool is_hidden(const char *name, size_t len)
+{
+    return (len == 5 && memcmp(name, ".meta", 5) == 0) ||
+           (len == 10 && memcmp(name, ".glusterfs", 10) == 0);
+}
+
 /* Walks one component; `tail` is what follows it in walk->rest. 0 to go on,
  * ARRIVED with *ret_node, or an errno. */
 static int step(
@@ -280,8 +289,7 @@ static int step(
     bool last = tail[strspn(tail, "/")] == '\0';
     if (len > NAME_MAX || walk->at_len + 1 + len >= sizeof walk->at)
         return ENAMETOOLONG;
-    /* gfapi shows its own innards, the volume's options among them, in there. */
-    if (walk->at_len == 0 && len == 5 && memcmp(name, ".meta", 5) == 0)
+    if (walk->at_len == 0 && is_hidden(name, len))
         return ENOENT;
     slash[0] = '/';
     memcpy(slash + 1, name, len);
