@@ -7,7 +7,7 @@
 #include "base/slice.h"
 #include "conf/options.h"
 
-enum lg_type {
+enum lg_type { /* the ones that have a number come first */
     LG_TYPE_BOOL,
     LG_TYPE_NUMBER,
     LG_TYPE_SIZE,     /* kept in bytes */
