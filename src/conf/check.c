@@ -277,6 +277,9 @@ void lg_conf_check(struct lg_conf *conf)
     for (size_t i = 0; i < conf->setting_count && conf->diag_count <= LG_CONF_DIAGS_MAX; i++) {
         if (has_flags(&conf->settings[i], LG_F_LEGION))
             check_legion(conf, i);
+        if (has_flags(&conf->settings[i], LG_F_ALWAYS) && !conf->settings[i].number)
+            lg_conf_report(conf, LG_DIAG_WARN, conf->settings[i].where,
+                "\"%s\" is always true in Legatus", lg_opt_name(conf->settings[i].opt));
         check_repeated(conf, i);
         check_unresolved(conf, &conf->settings[i]);
     }

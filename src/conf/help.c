@@ -123,8 +123,6 @@ static int each_row(
 int lg_conf_help(struct lg_buf *out)
 {
     int err = lg_buf_puts(out,
-        "usage: legatus [FILE.ini | --OPTION VALUE | --OPTION=VALUE]...\n"
-        "\n"
         "In an ini, under [uwsgi] or [legatus]: OPTION = VALUE. In the environment:\n"
         "UWSGI_OPTION=VALUE or LEGATUS_OPTION=VALUE, upper case, _ for -.\n"
         "TIME is in seconds, or with ms, s, m, h; BYTES may end in k, m, g.\n");

@@ -170,8 +170,8 @@ static void numbers(void **state)
     static const char *const truths[] = {"true", "on", "yes", "1", "True"};
     static const char *const lies[] = {"false", "off", "no", "0", "OFF"};
     for (int i = 0; i < 5; i++) {
-        assert_int_equal(number_of(LG_OPT_master, truths[i]), 1);
-        assert_int_equal(number_of(LG_OPT_master, lies[i]), 0);
+        assert_int_equal(number_of(LG_OPT_vacuum, truths[i]), 1);
+        assert_int_equal(number_of(LG_OPT_vacuum, lies[i]), 0);
     }
 }
 
@@ -262,6 +262,14 @@ static void traps(void **state)
     expect(ini, "");
 }
 
+static void what_is_always_so(void **state)
+{
+    (void)state;
+    expect("[uwsgi]\nmaster = 1\ndie-on-term = false\nenable-threads = 0\n",
+        "t.ini:3: warning: \"die-on-term\" is always true in Legatus\n"
+        "t.ini:4: warning: \"enable-threads\" is always true in Legatus\n");
+}
+
 static void stops_counting(void **state)
 {
     static char ini[100000] = "[uwsgi]\n";
@@ -290,6 +298,7 @@ int main(void)
         cmocka_unit_test(key_values),
         cmocka_unit_test(legions),
         cmocka_unit_test(traps),
+        cmocka_unit_test(what_is_always_so),
         cmocka_unit_test(stops_counting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
