@@ -114,6 +114,8 @@ static void settle(struct block *block)
     unref_body(body);
 }
 
+static void deliver(struct gl_body *body);
+
 static void leave_row(struct gl_body *body)
 {
     struct block *block = body->row;
@@ -176,6 +178,16 @@ static void send_read(struct block *block)
     gl_queue_add(&block->body->mount->reader, &block->job);
 }
 
+/* To the segment the next block begins in. */
+static void next_segment(struct gl_body *body)
+{
+    while (
+        body->segment < body->segment_count && body->pos == body->segments[body->segment].length) {
+        body->segment++;
+        body->pos = 0;
+    }
+}
+
 static struct block *new_block(struct gl_body *body)
 {
     const struct lg_segment *segment = &body->segments[body->segment];
@@ -202,20 +214,14 @@ static struct block *new_block(struct gl_body *body)
     block->in_row = true;
     *body->row_tail = block;
     body->row_tail = &block->next;
+    next_segment(body);
     return block;
 }
 
 /* Keeps BLOCKS_MAX blocks under way. */
 static void read_ahead(struct gl_body *body)
 {
-    while (!body->over && body->blocks < BLOCKS_MAX) {
-        while (body->segment < body->segment_count &&
-               body->pos == body->segments[body->segment].length) {
-            body->segment++;
-            body->pos = 0;
-        }
-        if (body->segment == body->segment_count)
-            return;
+    while (!body->over && body->blocks < BLOCKS_MAX && body->segment < body->segment_count) {
         struct block *block = new_block(body);
         if (!block) {
             if (!body->row)
@@ -229,17 +235,7 @@ static void read_ahead(struct gl_body *body)
 
 /* ---- delivering ---- */
 
-/* The client has taken it: there is room for another. */
-static void release_block(void *arg)
-{
-    struct block *block = arg;
-    struct gl_body *body = block->body;
-    body->refs++;
-    block->lent--;
-    settle(block);
-    read_ahead(body);
-    unref_body(body);
-}
+static void release_block(void *arg);
 
 static void deliver_front(struct gl_body *body)
 {
@@ -279,6 +275,19 @@ static void deliver(struct gl_body *body)
         lg_source_end(body->request);
     }
     body->delivering = false;
+    unref_body(body);
+}
+
+/* The client has taken it: there is room for another. */
+static void release_block(void *arg)
+{
+    struct block *block = arg;
+    struct gl_body *body = block->body;
+    body->refs++;
+    block->lent--;
+    settle(block);
+    read_ahead(body);
+    deliver(body);
     unref_body(body);
 }
 
@@ -412,5 +421,6 @@ void gl_body_answer(struct lg_request *request, struct gl_mount *mount, glfs_fd_
     body->segment_count = plan->segment_count;
     body->row_tail = &body->row;
     body->refs = 1;
+    next_segment(body);
     lg_answer_source(request, &source, body, plan->length);
 }
