@@ -317,8 +317,10 @@ static void take_read(struct lg_request *request, void *arg)
     struct gl_body *body = block->body;
     body->refs++;
     block->in_flight = false;
+    block->lent++; /* to us: failing frees the row */
     if (!body->over)
         judge_read(body, block);
+    block->lent--;
     settle(block);
     unref_body(body);
     lg_request_unref(request);
