@@ -114,8 +114,6 @@ static void settle(struct block *block)
     unref_body(body);
 }
 
-static void deliver(struct gl_body *body);
-
 static void leave_row(struct gl_body *body)
 {
     struct block *block = body->row;
