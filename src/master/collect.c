@@ -30,7 +30,7 @@ static void read_memory(pid_t pid, struct lg_stats_worker *out)
     fclose(file);
 }
 
-static const char *status_of(const struct worker *worker, unsigned state)
+static const char *status_of(const struct worker *worker, unsigned state, bool busy)
 {
     if (worker->pid == 0)
         return "dead";
@@ -38,7 +38,9 @@ static const char *status_of(const struct worker *worker, unsigned state)
         return "draining";
     if (!worker->ready)
         return "starting";
-    return state == LG_WORKER_BUSY ? "busy" : state == LG_WORKER_DRAINING ? "draining" : "idle";
+    if (state == LG_WORKER_DRAINING)
+        return "draining";
+    return busy ? "busy" : "idle";
 }
 
 static void fill_cores(struct lg_shm_worker *slot, unsigned threads, int64_t now_ms,
@@ -64,7 +66,6 @@ static void fill_worker(struct master *master, const struct worker *worker, int6
     *out = (struct lg_stats_worker){.id = worker->id,
         .pid = worker->pid,
         .accepting = worker->pid != 0 && worker->ready && !worker->draining,
-        .status = status_of(worker, atomic_load(&slot->state)),
         .harakiri_count = worker->harakiri_count,
         .respawn_count = worker->spawn_count > 0 ? worker->spawn_count - 1 : 0,
         .last_spawn_s = worker->last_spawn_s,
@@ -79,6 +80,11 @@ static void fill_worker(struct master *master, const struct worker *worker, int6
         read_memory(worker->pid, out);
     fill_cores(slot, is_old && master->old.number ? master->old.threads : master->now.threads,
         now_ms, arena, out);
+    unsigned state = atomic_load(&slot->state);
+    bool busy = state == LG_WORKER_BUSY;
+    for (size_t i = 0; i < out->core_count; i++)
+        busy |= out->cores[i].busy_ms != 0;
+    out->status = status_of(worker, state, busy);
 }
 
 static void fill_workers(struct master *master, struct lg_arena *arena, struct lg_stats *stats)

@@ -64,13 +64,13 @@ static bool try_dir(char *path, const char *dir, const char *name)
  * when that cannot be told. */
 static void build_dir(char *dir, size_t size, const char *name)
 {
-    char exe[PATH_MAX];
+    char exe[PATH_MAX / 2];
     ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
     exe[len > 0 ? len : 0] = '\0';
     char *slash = strrchr(exe, '/');
     if (slash)
         *slash = '\0';
-    int need = snprintf(dir, size, "%s/plugins/%s", exe, name);
+    int need = snprintf(dir, size, "%s/plugins/%.255s", exe, name);
     if (!slash || need < 0 || (size_t)need >= size)
         dir[0] = '\0';
 }
