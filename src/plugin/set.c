@@ -163,6 +163,14 @@ int lg_plugin_set_load(struct lg_conf *conf, struct lg_plugin_set **ret_set)
     bool ok = true;
     for (size_t i = 0; i < count; i++)
         ok = add_plugin(conf, set, names[i]) && ok;
+    if (ok && count == 0 && lg_conf_bool(conf, LG_OPT_need_app)) {
+        const struct lg_setting *need =
+            lg_conf_at(conf, LG_OPT_need_app, lg_conf_count(conf, LG_OPT_need_app) - 1);
+        lg_conf_report(conf, LG_DIAG_ERROR, need->where,
+            "need-app: nothing is configured that could answer a request (a glusterfs-mount, or "
+            "plugin = NAME)");
+        ok = false;
+    }
     return ok ? 0 : -LG_E_CONF;
 }
 

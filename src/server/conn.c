@@ -50,7 +50,8 @@ const char *lg_conn_peer(const struct lg_conn *conn)
 bool lg_conn_keeps_alive(const struct lg_conn *conn)
 {
     const struct lg_request *request = &conn->ex->request;
-    if (!conn->is_http || !request->keep_alive || conn->worker->draining)
+    if (!conn->is_http || !request->keep_alive || conn->worker->draining ||
+        conn->worker->options.idle_timeout_ms == 0)
         return false;
     if (conn->complete)
         return true;
