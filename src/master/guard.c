@@ -41,12 +41,12 @@ int lg_guard_start(struct master *master)
     master->legion.spawned_ms = lg_now_ms();
     master->legion.retry_ms = 0;
     master->legion.stopped = false;
+    lg_log(LG_LOG_INFO, "master", "the legion process is started (pid %d)", pid);
     return 0;
 }
 
 static void rescue(struct master *master)
 {
-    struct lg_shm_legion *state = malloc(sizeof *state); /* too large for the stack */
     size_t free_count = 0;
     int pids[LG_RESCUES_MAX];
     for (size_t i = 0; i < LG_RESCUES_MAX; i++)
@@ -55,16 +55,6 @@ static void rescue(struct master *master)
     for (size_t i = 0; i < LG_RESCUES_MAX && count > 0; i++)
         if (master->rescues[i] == 0)
             master->rescues[i] = pids[--count];
-    /* The writer is dead: for once we write, so that nobody takes the old title
-     * for a held one, the tick below least of all. */
-    for (unsigned i = 0; state && i < lg_shm_legion_count(master->shm); i++) {
-        if (!lg_shm_legion_read(master->shm, i, state) || state->lord_since_s == 0)
-            continue;
-        state->lord_since_s = 0;
-        state->lease_until_ms = 0;
-        lg_shm_legion_publish(master->shm, i, state);
-    }
-    free(state);
 }
 
 void lg_guard_reap(struct master *master, int status)
@@ -117,7 +107,9 @@ void lg_guard_tick(struct master *master, int64_t now_ms)
 {
     struct legion_process *legion = &master->legion;
     if (legion->pid == 0) {
-        bool is_due = master->cluster && legion->retry_ms && legion->retry_ms <= now_ms;
+        /* Not while unlord hooks run: a lord hook must not overtake them. */
+        bool is_due = master->cluster && legion->retry_ms && legion->retry_ms <= now_ms &&
+                      lg_guard_rescues(master) == 0;
         if (is_due && lg_guard_start(master) < 0) {
             lg_log(LG_LOG_ERROR, "master", "cannot fork the legion process: %s", strerror(errno));
             legion->retry_ms = now_ms + LG_SETTLED_MS;
@@ -164,5 +156,6 @@ int64_t lg_guard_due(const struct master *master, int64_t now_ms)
         return INT64_MAX;
     if (master->legion.pid)
         return now_ms + TICK_MS;
-    return master->legion.retry_ms ? master->legion.retry_ms : INT64_MAX;
+    bool waits = master->legion.retry_ms && lg_guard_rescues(master) == 0;
+    return waits ? master->legion.retry_ms : INT64_MAX;
 }
