@@ -38,6 +38,7 @@ struct lg_lane;           /* a share of the handler threads */
 enum lg_verdict {
     LG_ANSWERED = 0, /* an answer was begun; `handle` is not called */
     LG_HANDLE = 1,   /* not from memory: call `handle` on a handler thread */
+    LG_PARKED = 2,   /* lg_request_park was called: lg_resume says how it goes on */
 };
 
 struct lg_handler {
@@ -112,6 +113,14 @@ LG_API unsigned lg_worker_threads(const struct lg_worker *worker); /* handler th
 LG_API struct lg_lane *lg_lane_new(
     struct lg_worker *worker, const char *name, unsigned limit, unsigned queue_max);
 
+/* Runs run(arg) on a handler thread in `lane`, then done(arg) on the loop: work
+ * that belongs to no request, or to many. One that takes longer than `timeout_ms`
+ * (0 = none) is to the lane what a request past its deadline is. Loop only. 0,
+ * or -1 when the lane takes no more or memory is out; then neither is called. A
+ * worker that ends does not wait for it. */
+LG_API int lg_lane_run(struct lg_worker *worker, struct lg_lane *lane, unsigned timeout_ms,
+    void (*run)(void *arg), void (*done)(void *arg), void *arg);
+
 /* Runs fn(arg) once on the loop after `delay_ms`. Any thread. 0, or -1 when
  * memory is out. Timers pending when the worker stops never run. */
 LG_API int lg_worker_later(
@@ -141,6 +150,18 @@ LG_API bool lg_request_manages_script_name(const struct lg_request *request);
  * (504, say) while the handler may go on; its answer is then dropped. */
 LG_API void lg_request_lane(
     struct lg_request *request, struct lg_lane *lane, unsigned timeout_ms, int status);
+
+/* In `fast` only, which then returns LG_PARKED: the request waits on the loop and
+ * holds no thread until lg_resume. The time limit of lg_request_lane runs. Its
+ * memory stays until it is resumed, or until `gone` returns, which is called on
+ * the loop when the client is gone or was told that it took too long; do not
+ * resume it then. */
+LG_API void lg_request_park(
+    struct lg_request *request, void (*gone)(struct lg_request *request));
+/* Loop only: a parked request goes on. LG_ANSWERED: its answer was given just
+ * now, as in `fast`. LG_HANDLE: `handle` is to answer it. Its handler's memory is
+ * not to be touched afterwards. */
+LG_API void lg_resume(struct lg_request *request, enum lg_verdict verdict);
 
 /* Keeps the request's memory alive across threads and callbacks. Any thread. */
 LG_API void lg_request_ref(struct lg_request *request);

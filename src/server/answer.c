@@ -192,8 +192,9 @@ int lg_answer_entity(
     struct lg_http_entity what = {
         entity->size, entity->mtime_s, entity->etag, entity->content_type};
     struct lg_http_plan plan = {0};
-    uint64_t boundary = 0;
-    if (getrandom(&boundary, sizeof boundary, GRND_NONBLOCK) < 0)
+    const char *range = lg_request_var(request, "HTTP_RANGE", NULL);
+    uint64_t boundary = 0; /* of several parts; costs a system call */
+    if (range && strchr(range, ',') && getrandom(&boundary, sizeof boundary, GRND_NONBLOCK) < 0)
         boundary = (uint64_t)(uintptr_t)ex ^ uv_hrtime();
     if (!what.content_type)
         what.content_type = lg_mime_type(request, lg_request_var(request, "PATH_INFO", NULL));

@@ -33,6 +33,7 @@ struct lg_exchange {
     unsigned timeout_ms;
     int timeout_status;
     void *data;
+    void (*unpark)(struct lg_request *request); /* parked: what to call without resuming */
     uint64_t begun_us;           /* monotonic: when the head was complete */
     struct lg_slice method, uri; /* for the log; in the request's arena */
 

@@ -243,6 +243,8 @@ static int init_loop(struct lg_worker *worker)
     if (!err)
         err = uv_timer_init(&worker->loop, &worker->drain_timer);
     if (!err)
+        err = uv_timer_init(&worker->loop, &worker->task_timer);
+    if (!err)
         err = uv_prepare_init(&worker->loop, &worker->flush);
     for (size_t i = 0; i < 3 && !err; i++) {
         err = uv_signal_init(&worker->loop, &worker->signals[i]);
@@ -251,6 +253,7 @@ static int init_loop(struct lg_worker *worker)
         worker->signals[i].data = worker;
     }
     worker->wake.data = worker->drain_timer.data = worker->flush.data = worker;
+    worker->task_timer.data = worker;
     return err ? err : uv_prepare_start(&worker->flush, before_sleep);
 }
 
