@@ -92,6 +92,28 @@ LG_API void lg_option_error(struct lg_plugin_context *context, const char *name,
 LG_API void lg_option_warn(struct lg_plugin_context *context, const char *name, size_t i,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* ---- Counters ------------------------------------------------------------- */
+
+enum lg_counter_kind { LG_COUNTER /* only grows */, LG_GAUGE /* a value of now */ };
+
+struct lg_counter {
+    const char *key; /* in the statistics: "hits" */
+    enum lg_counter_kind kind;
+    const char *help;
+};
+
+/* Only in configure: a group of counters, such as those of one mount. Every
+ * worker has its own, in memory that the master reads: the statistics show them
+ * as workers[].plugins.PLUGIN[], an object with `name` and the keys. `counters`
+ * lives as long as the plugin, `name` is copied. The group's number, or -1 after
+ * reporting (too many, or memory is out). */
+LG_API int lg_counters_add(struct lg_plugin_context *context, const char *name,
+    const struct lg_counter *counters, size_t count);
+/* Adds to, or sets, the i-th counter of a group in this worker. Any thread of
+ * the worker; no order among counters is promised. */
+LG_API void lg_count(struct lg_worker *worker, int group, size_t i, uint64_t delta);
+LG_API void lg_count_set(struct lg_worker *worker, int group, size_t i, uint64_t value);
+
 /* ---- Logging: any thread -------------------------------------------------- */
 
 enum lg_level { LG_LOG_ERROR, LG_LOG_WARN, LG_LOG_INFO, LG_LOG_DEBUG };
