@@ -178,8 +178,7 @@ LG_API void lg_request_lane(
  * memory stays until it is resumed, or until `gone` returns, which is called on
  * the loop when the client is gone or was told that it took too long; do not
  * resume it then. */
-LG_API void lg_request_park(
-    struct lg_request *request, void (*gone)(struct lg_request *request));
+LG_API void lg_request_park(struct lg_request *request, void (*gone)(struct lg_request *request));
 /* Loop only: a parked request goes on. LG_ANSWERED: its answer was given just
  * now, as in `fast`. LG_HANDLE: `handle` is to answer it. Its handler's memory is
  * not to be touched afterwards. */
@@ -280,6 +279,8 @@ LG_API int lg_answer_entity(
 /* The type of a file name by its extension; "application/octet-stream" when
  * there is none. Lives as long as the process. */
 LG_API const char *lg_mime_type(const struct lg_request *request, const char *path);
+/* The same without a request. Any thread. */
+LG_API const char *lg_worker_mime_type(const struct lg_worker *worker, const char *path);
 
 #ifdef __cplusplus
 }

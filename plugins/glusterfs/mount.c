@@ -17,7 +17,8 @@
 
 #define BACKOFF_MS_MIN   200
 #define BACKOFF_MS_MAX   5000
-#define WATCH_MS         2000  /* how often a connected mount is looked after */
+#define WATCH_MS_MAX     1000 /* how often a connected mount is looked after */
+#define WATCH_MS_MIN     50
 #define REPLACE_MS       30000 /* how long away before a second session is tried */
 #define SAY_AGAIN_MS     60000
 #define PATIENCE_MS      15000 /* a glfs_init that takes longer is worth a line */
@@ -134,27 +135,16 @@ static void lose_patience(void *arg)
 
 /* ---- one attempt ---- */
 
-struct fini_job {
-    struct gl_job job;
-    glfs_t *fs;
-};
-
-static void run_fini(struct gl_job *job)
+static void *run_fini(void *fs)
 {
-    struct fini_job *fini = (struct fini_job *)job;
-    glfs_fini(fini->fs);
-    free(fini);
+    glfs_fini(fs);
+    return NULL;
 }
 
-/* glfs_fini takes 1 to 11 s: not on the connecting thread. */
-static void put_away(struct gl_mount *mount, glfs_t *fs)
+/* glfs_fini takes 1 to 11 s: on no thread that anybody waits for. */
+static void put_away(glfs_t *fs)
 {
-    struct fini_job *fini = calloc(1, sizeof *fini);
-    if (!fini)
-        return; /* leaked: memory is out anyway */
-    fini->job.run = run_fini;
-    fini->fs = fs;
-    gl_queue_add(&mount->closer, &fini->job);
+    (void)gl_thread_start("gl-fini", run_fini, fs); /* else it is leaked */
 }
 
 static int add_server(glfs_t *fs, const struct gl_server *server)
@@ -180,6 +170,10 @@ static glfs_t *make_fs(const struct gl_mount *mount, size_t alive)
             if (i != alive)
                 err |= add_server(fs, &o->servers[i]);
     }
+    /* Every look-up of ours is meant to reach a brick: what may be answered from
+     * memory we have ourselves. Translators without this option ignore it. */
+    if (mount->site->cache_size > 0)
+        err |= glfs_set_xlator_option(fs, "*", "md-cache-timeout", "0");
     if (err)
         lg_log(LG_LOG_WARN, GL_ROOM, "%s: gfapi did not take every setting (%s)", o->mountpoint,
             strerror(errno));
@@ -201,23 +195,26 @@ static int init_session(struct connector *c, size_t alive, struct gl_session **r
         return -1;
     }
     int64_t began_ms = gl_now_ms();
+    int64_t asked_ms = began_ms;
     atomic_store(&mount->init_since_ms, began_ms);
     errno = 0;
     int err = glfs_init(fs) ? -1 : 0;
     if (!err) {
+        asked_ms = gl_now_ms();
         session->root = glfs_h_lookupat(fs, NULL, "/", &stat, 0);
         err = session->root ? 0 : -1;
     }
     int error = errno;
+    if (!err)
+        err = gl_dirs_init(&session->dirs, mount, session->root, &stat, asked_ms);
     atomic_store(&mount->init_since_ms, 0);
     if (err) {
         explain_init(c, through, error, gl_now_ms() - began_ms);
-        put_away(mount, fs);
+        put_away(fs);
         free(session);
         return -1;
     }
     session->fs = fs;
-    gl_dirs_init(&session->dirs);
     lg_log(LG_LOG_INFO, GL_ROOM, "%s: volume \"%s\" connected through %s in %lld ms", o->mountpoint,
         o->volume, through, (long long)(gl_now_ms() - began_ms));
     *ret_session = session;
@@ -246,7 +243,9 @@ static int connect_once(struct connector *c)
         return -1;
     }
     /* The old session, if there is one, stays: calls may hang in it. */
+    gl_upcall_start(c->mount, session->fs);
     atomic_store(&c->mount->session, session);
+    gl_mount_flush(c->mount);
     atomic_store(&c->mount->away, GL_HERE);
     c->said[0] = '\0';
     return 0;
@@ -275,6 +274,14 @@ static void replace_session(struct connector *c)
         say_reason(c);
 }
 
+static unsigned watch_ms(const struct gl_site *site)
+{
+    int64_t half_ms = site->cache_age_ms / 2;
+    if (half_ms > WATCH_MS_MAX)
+        return WATCH_MS_MAX;
+    return half_ms < WATCH_MS_MIN ? WATCH_MS_MIN : (unsigned)half_ms;
+}
+
 static void *connect_thread(void *arg)
 {
     struct connector *c = arg;
@@ -282,7 +289,13 @@ static void *connect_thread(void *arg)
     int64_t tried_ms = 0;
     connect_first(c);
     for (;;) {
-        sleep_ms(WATCH_MS);
+        sleep_ms(watch_ms(mount->site));
+        if (atomic_load(&mount->trusted)) {
+            struct gl_session *session = atomic_load(&mount->session);
+            int err = gl_dirs_watch(&session->dirs, session->fs);
+            if (err)
+                gl_mount_note(mount, err);
+        }
         int64_t now_ms = gl_now_ms();
         if (atomic_load(&mount->away) != GL_HERE && now_ms - tried_ms > REPLACE_MS &&
             now_ms - atomic_load(&mount->away_since_ms) > REPLACE_MS) {

@@ -69,8 +69,8 @@ static void fill_groups(struct lg_shm_worker *slot, const struct lg_counter_grou
         for (size_t k = 0; values && k < group->count; k++)
             values[k] = (struct lg_stats_value){group->counters[k].key,
                 atomic_load_explicit(&slot->plugin[group->first + k], memory_order_relaxed)};
-        list[i] = (struct lg_stats_group){
-            group->plugin, group->name, values, values ? group->count : 0};
+        list[i] =
+            (struct lg_stats_group){group->plugin, group->name, values, values ? group->count : 0};
     }
     out->groups = list;
     out->group_count = list ? count : 0;

@@ -1,4 +1,4 @@
-/* The option calls (and lg_counters_add) of legatus/plugin.h over the one option table. 
+/* The option calls (and lg_counters_add) of legatus/plugin.h over the one option table.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/context.h"
 

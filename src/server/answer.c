@@ -80,7 +80,12 @@ void lg_request_unref(struct lg_request *request)
 
 const char *lg_mime_type(const struct lg_request *request, const char *path)
 {
-    const struct lg_mime *mime = ((const struct lg_exchange *)request)->worker->setup->mime;
+    return lg_worker_mime_type(((const struct lg_exchange *)request)->worker, path);
+}
+
+const char *lg_worker_mime_type(const struct lg_worker *worker, const char *path)
+{
+    const struct lg_mime *mime = worker->setup->mime;
     const char *type = mime ? lg_mime_find(mime, lg_slice_of(path)) : NULL;
     return type ? type : LG_MIME_DEFAULT;
 }

@@ -34,8 +34,8 @@ struct lg_exchange {
     int timeout_status;
     void *data;
     void (*unpark)(struct lg_request *request); /* parked: what to call without resuming */
-    uint64_t begun_us;           /* monotonic: when the head was complete */
-    struct lg_slice method, uri; /* for the log; in the request's arena */
+    uint64_t begun_us;                          /* monotonic: when the head was complete */
+    struct lg_slice method, uri;                /* for the log; in the request's arena */
 
     /* The answer, as the owner chose it. */
     enum lg_answer_kind kind;

@@ -52,7 +52,7 @@ struct lg_worker_setup {
     const struct lg_started_plugin *plugins;
     size_t plugin_count;
     const struct lg_counter_groups *counters; /* NULL = none */
-    const struct lg_mime *mime; /* may be NULL */
+    const struct lg_mime *mime;               /* may be NULL */
     struct lg_shm *shm;
     struct lg_shm_worker *slot;
 };
