@@ -378,6 +378,7 @@ enum lg_verdict gl_store_ask(
 
 /* Memory for bodies on their way: any thread takes, in a bound. */
 bool gl_memory_take(struct gl_site *site, size_t size);
+bool gl_memory_is_tight(const struct gl_site *site);      /* much of it is taken */
 void gl_memory_untake(struct gl_site *site, size_t size); /* at once, unused; any thread */
 /* Loop. */
 void gl_memory_give(struct gl_site *site, size_t size);

@@ -35,10 +35,16 @@ static void start_fetch(struct gl_store *store, struct gl_entry *entry, struct g
 bool gl_memory_take(struct gl_site *site, size_t size)
 {
     atomic_size_t *used = &site->store->memory;
-    if (atomic_fetch_add(used, size) + size <= site->memory)
-        return true;
-    atomic_fetch_sub(used, size);
+    size_t now = atomic_load(used);
+    while (size <= site->memory && now <= site->memory - size)
+        if (atomic_compare_exchange_weak(used, &now, now + size))
+            return true;
     return false;
+}
+
+bool gl_memory_is_tight(const struct gl_site *site)
+{
+    return atomic_load(&site->store->memory) > site->memory / 4;
 }
 
 void gl_memory_untake(struct gl_site *site, size_t size)
@@ -51,7 +57,7 @@ void gl_memory_give(struct gl_site *site, size_t size)
     struct gl_store *store = site->store;
     atomic_fetch_sub(&store->memory, size);
     struct gl_thirst *first = store->thirsty;
-    if (!first)
+    if (!first) /* one at a time: what it reads comes back here, for the next */
         return;
     gl_memory_wait_not(first);
     first->wake(first);
