@@ -116,7 +116,8 @@ def test_a_start_that_cannot_work_is_given_up(legatus, lame):
     assert web.wait_exit(15) == 1
     assert time.monotonic() - began < 10
     assert "giving up after 5 tries" in web.log()
-    assert 5 <= len(re.findall("worker 1 .*exited with status", web.log())) <= 6
+    deaths = [len(re.findall(f"worker {n} .*exited with status", web.log())) for n in (1, 2)]
+    assert max(deaths) == 5 and min(deaths) >= 4
 
 
 def test_workers_do_not_outlive_a_killed_master(legatus):
