@@ -410,7 +410,8 @@ static void process_pending(struct lg_conn *conn)
 {
     if (conn->processing || conn->lingering)
         return;
-    size_t done = process(conn, conn->pending.ptr, conn->pending.len);
+    const char *data = conn->pending.ptr ? conn->pending.ptr : "";
+    size_t done = process(conn, data, conn->pending.len);
     lg_buf_consume(&conn->pending, done);
     if (conn->pending.len == 0 && !conn->ex)
         lg_buf_free(&conn->pending);
