@@ -9,7 +9,7 @@
 
 # What compiles Legatus. node-llhttp carries llhttp's C sources.
 packages_build=(gcc libc6-dev make meson ninja-build pkg-config libuv1-dev node-llhttp libssl-dev
-    libjansson-dev libcap-dev uthash-dev libglusterfs-dev)
+    libjansson-dev libcap-dev libglusterfs-dev)
 # What ./demo runs besides: glusterfsd for its brick, mime types, curl.
 packages_demo=(glusterfs-server media-types curl python3 procps)
 # What ./check needs besides: the second compiler, the test runners, real peers.
