@@ -41,17 +41,13 @@ static int64_t ns_of(const struct timespec *time)
     return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
 }
 
-bool gl_make_etag(glfs_object_t *object, const struct stat *stat, char ret_etag[GL_ETAG_SIZE])
+void gl_make_etag(const struct gl_node *node, const struct stat *stat, char ret_etag[GL_ETAG_SIZE])
 {
-    unsigned char gfid[GL_GFID_SIZE];
     char hex[2 * GL_GFID_SIZE + 1];
-    if (glfs_h_extract_handle(object, gfid, sizeof gfid) != sizeof gfid)
-        return false;
-    for (size_t i = 0; i < sizeof gfid; i++)
-        snprintf(hex + 2 * i, 3, "%02x", gfid[i]);
+    for (size_t i = 0; i < GL_GFID_SIZE; i++)
+        snprintf(hex + 2 * i, 3, "%02x", node->gfid[i]);
     snprintf(ret_etag, GL_ETAG_SIZE, "\"%s-%llx-%llx\"", hex,
         (unsigned long long)ns_of(&stat->st_mtim), (unsigned long long)stat->st_size);
-    return true;
 }
 
 /* ---- contents ---- */
@@ -106,14 +102,14 @@ static struct kept *new_kept(struct gl_fetch *fetch, size_t size)
     return kept;
 }
 
-static void make_stamp(glfs_object_t *object, const struct stat *stat, struct gl_stamp *ret)
+static void make_stamp(const struct gl_node *node, const struct stat *stat, struct gl_stamp *ret)
 {
     *ret = (struct gl_stamp){
         .size = stat->st_size,
         .mtime_ns = ns_of(&stat->st_mtim),
         .ctime_ns = ns_of(&stat->st_ctim),
     };
-    (void)glfs_h_extract_handle(object, ret->gfid, sizeof ret->gfid);
+    memcpy(ret->gfid, node->gfid, sizeof ret->gfid);
 }
 
 static bool is_young(const struct stat *stat)
@@ -205,10 +201,10 @@ static void read_file(struct gl_fetch *fetch, struct gl_node *node, const char *
         return;
     fetch->kind = GL_FILE;
     fetch->content = &kept->base;
-    make_stamp(node->object, &stat, &kept->base.stamp);
+    make_stamp(node, &stat, &kept->base.stamp);
     kept->base.young = is_young(&stat);
     kept->base.type = lg_worker_mime_type(fetch->mount->worker, name);
-    (void)gl_make_etag(node->object, &stat, kept->base.etag);
+    gl_make_etag(node, &stat, kept->base.etag);
     kept->object = node->object;
     node->object = NULL;
 }
@@ -220,12 +216,15 @@ static bool is_unchanged(const struct gl_fetch *fetch, const struct gl_node *nod
     struct gl_stamp stamp;
     if (!fetch->known || fetch->known->young || kept_of(fetch->known)->session != fetch->session)
         return false;
-    make_stamp(node->object, &node->stat, &stamp);
+    make_stamp(node, &node->stat, &stamp);
     return gl_stamp_eq(&stamp, &fetch->known->stamp);
 }
 
 static void look_at_file(struct gl_fetch *fetch, struct gl_node *node, const char *name)
 {
+    fetch->error = gl_access(fetch->session, node);
+    if (fetch->error)
+        return;
     if (is_unchanged(fetch, node)) {
         fetch->kind = GL_FILE;
         fetch->unchanged = true;

@@ -108,27 +108,29 @@ static void answer_failed(
 }
 
 /* Begins the answer; as lg_answer_entity. */
-static int answer_head(struct lg_request *request, const char *name, glfs_object_t *object,
+static int answer_head(struct lg_request *request, const char *name, const struct gl_node *node,
     const struct stat *stat, struct lg_plan *ret_plan)
 {
     char *etag = lg_request_alloc(request, GL_ETAG_SIZE);
+    if (etag)
+        gl_make_etag(node, stat, etag);
     const struct lg_entity entity = {
         .size = stat->st_size,
         .mtime_s = stat->st_mtim.tv_sec,
-        .etag = etag && gl_make_etag(object, stat, etag) ? etag : NULL,
+        .etag = etag,
         .content_type = lg_mime_type(request, name),
     };
     return lg_answer_entity(request, &entity, ret_plan);
 }
 
 static void answer_large(struct lg_request *request, const struct gl_call *call, const char *name,
-    struct gl_session *session, glfs_object_t *object)
+    struct gl_session *session, const struct gl_node *node)
 {
     struct lg_plan plan;
     struct stat stat;
     gl_queue_help(&call->mount->closer, CLOSING_MAX);
     errno = 0;
-    glfs_fd_t *fd = glfs_h_open(session->fs, object, O_RDONLY);
+    glfs_fd_t *fd = glfs_h_open(session->fs, node->object, O_RDONLY);
     if (!fd) {
         answer_failed(request, call, "open", errno ? errno : EIO);
         return;
@@ -139,7 +141,7 @@ static void answer_large(struct lg_request *request, const struct gl_call *call,
         gl_fd_close(call->mount, fd);
         return;
     }
-    if (answer_head(request, name, object, &stat, &plan) != 1) {
+    if (answer_head(request, name, node, &stat, &plan) != 1) {
         gl_fd_close(call->mount, fd);
         return;
     }
@@ -151,11 +153,12 @@ static void answer_file(struct lg_request *request, const struct gl_call *call, 
     struct gl_session *session, const struct gl_node *node)
 {
     struct lg_plan plan;
-    if (!lg_request_is_head(request))
-        answer_large(request, call, name, session, node->object);
-    else if (glfs_h_access(session->fs, node->object, R_OK)) /* a GET would have to open it */
-        answer_failed(request, call, "open", errno ? errno : EIO);
-    else if (answer_head(request, name, node->object, &node->stat, &plan) == 1)
+    int err = gl_access(session, node);
+    if (err)
+        answer_failed(request, call, "read", err);
+    else if (!lg_request_is_head(request))
+        answer_large(request, call, name, session, node);
+    else if (answer_head(request, name, node, &node->stat, &plan) == 1)
         lg_answer_error(request, 500, 0); /* HEAD has no body to plan */
 }
 

@@ -9,9 +9,11 @@
  *   server.c   server lists; pure
  *   probe.c    which server of a list is alive
  *   mount.c    the thread that connects a mount, and connects it again
+ *   session.c  one attempt to connect
  *   queue.c    a thread that runs jobs in order
  *   walk.c     a path -> the file it names inside the volume
  *   dirs.c     directories kept open, and whether they are still what they were
+ *   access.c   whether a file may be read
  *   status.c   errno -> status; the log lines about a volume coming and going
  *   upcall.c   what bricks tell about changes: doubts, and whom to trust
  *   cache.c    what was seen at a path, within a bound of memory; pure
@@ -223,7 +225,19 @@ void gl_upcall_start(struct gl_mount *mount, glfs_t *fs);
 /* Everything known about the mount is in doubt. */
 void gl_mount_flush(struct gl_mount *mount);
 
-/* ---- mount.c, walk.c ------------------------------------------------------------------ */
+/* ---- mount.c, session.c, walk.c
+ * ------------------------------------------------------------------ */
+
+/* Files this process may read, as they were when that was asked. */
+#define GL_ALLOWED_MAX 4096
+struct gl_allowed_file {
+    unsigned char gfid[GL_GFID_SIZE];
+    struct timespec changed;
+};
+struct gl_allowed {
+    pthread_mutex_t lock;
+    struct gl_allowed_file files[GL_ALLOWED_MAX]; /* by gfid; a newcomer takes the place */
+};
 
 /* One connection to a volume. Never freed: a call may hang in it for as long
  * as gfapi likes, and glfs_fini takes ten seconds; the worker leaves by _exit. */
@@ -231,6 +245,7 @@ struct gl_session {
     glfs_t *fs;
     glfs_object_t *root;
     struct gl_dirs dirs;
+    struct gl_allowed allowed;
 };
 
 /* Kinds of trouble that are logged at most once a second each. */
@@ -246,10 +261,9 @@ struct gl_mount {
     _Atomic(struct gl_session *) session; /* NULL until connected */
     atomic_int away;                      /* enum gl_away; only once connected */
     _Atomic int64_t away_since_ms;
-    _Atomic int64_t away_said_ms;  /* when the log last said so; 0 = never */
-    _Atomic int64_t init_since_ms; /* glfs_init is under way; 0 = it is not */
-    struct gl_queue reader;        /* submits reads: glfs_pread_async may block while the
-                                      volume's graph is being exchanged */
+    _Atomic int64_t away_said_ms; /* when the log last said so; 0 = never */
+    struct gl_queue reader;       /* submits reads: glfs_pread_async may block while the
+                                     volume's graph is being exchanged */
     struct gl_queue closer;
     struct gl_body *bodies; /* under way; loop only */
     bool watching;          /* a stall timer is pending; loop only */
@@ -292,6 +306,13 @@ static inline void gl_count(struct gl_mount *mount, enum gl_counter counter, uin
 /* In `start`: begins to connect in the background. 0 or -1. */
 int gl_mount_start(struct gl_mount *mount);
 
+/* The mount's connecting thread. Connects through the server of that index
+ * (of no meaning with a volfile) within `limit_ms`. 0; -1 with the reason in
+ * `ret_why`; or -ETIMEDOUT with a reason, and the attempt goes on: should it
+ * succeed while the mount has no session, it sets one. */
+int gl_session_new(struct gl_mount *mount, size_t server, int64_t limit_ms,
+    struct gl_session **ret_session, char *ret_why, size_t why_size);
+
 /* A file or directory inside the volume. */
 struct gl_node {
     glfs_object_t *object; /* close with glfs_h_close */
@@ -299,6 +320,7 @@ struct gl_node {
     struct gl_dir *dir;   /* that it was found in; gl_dir_unref */
     bool linked;          /* links were followed: `dir` does not say it all */
     int64_t confirmed_ms; /* all of this was so at this time at the earliest */
+    unsigned char gfid[GL_GFID_SIZE];
 };
 
 /* Handler thread. Resolves `path` inside the volume: "." and ".." are obeyed,
@@ -306,6 +328,12 @@ struct gl_node {
  * errno; a path that would leave is ENOENT. */
 int gl_walk(struct gl_session *session, const char *path, struct gl_node *ret_node);
 void gl_node_close(struct gl_session *session, struct gl_node *node);
+
+/* ---- access.c ------------------------------------------------------------------------------- */
+
+/* Handler thread. Whether this process may read the file: 0 or an errno. */
+int gl_access(struct gl_session *session, const struct gl_node *node);
+void gl_allowed_init(struct gl_allowed *allowed);
 
 /* ---- status.c: any thread ------------------------------------------------------------------ */
 
@@ -351,8 +379,8 @@ void gl_fetch_run(struct gl_fetch *fetch);
 int gl_find_index(const struct gl_site *site, struct gl_session *session, const char *path,
     char *ret_path, struct gl_node *ret_node);
 /* Writes the ETag: the gfid names the file on every node, and another one after a
- * replacement. False when the object has none. */
-bool gl_make_etag(glfs_object_t *object, const struct stat *stat, char ret_etag[GL_ETAG_SIZE]);
+ * replacement. */
+void gl_make_etag(const struct gl_node *node, const struct stat *stat, char ret_etag[GL_ETAG_SIZE]);
 /* Loop: the content is counted by the cache now, not as memory on its way. */
 void gl_content_settled(struct gl_content *content);
 

@@ -139,13 +139,18 @@ static int arrive(struct walk *walk, glfs_object_t *object, const struct stat *s
         glfs_h_close(object);
         return ENOTDIR;
     }
-    *ret_node = (struct gl_node){
+    struct gl_node node = {
         .object = object,
         .stat = *stat,
-        .dir = gl_dir_ref(&walk->session->dirs, walk->dir),
         .linked = walk->linked,
         .confirmed_ms = walk->confirmed_ms,
     };
+    if (glfs_h_extract_handle(object, node.gfid, sizeof node.gfid) != sizeof node.gfid) {
+        glfs_h_close(object);
+        return EIO;
+    }
+    node.dir = gl_dir_ref(&walk->session->dirs, walk->dir);
+    *ret_node = node;
     return ARRIVED;
 }
 

@@ -56,11 +56,12 @@ static void publish(struct lg_node *node)
     const struct lg_legion_state *state = lg_legion_state(node->legion);
     struct lg_shm_legion *out = node->state;
     bool lord = state->role == LG_ROLE_LORD;
+    bool rising = state->role == LG_ROLE_RISING;
     out->checksum = state->checksum;
     out->votes = state->votes;
     out->epoch = state->epoch;
     out->lord_since_s = lord ? state->title_s : 0;
-    out->lease_until_ms = lord ? (uint64_t)state->title_until_ms : 0;
+    out->lease_until_ms = lord || rising ? (uint64_t)state->title_until_ms : 0;
     out->lord_valor = state->vote.valor;
     memcpy(out->lord_uuid, state->vote.uuid, sizeof out->lord_uuid);
     memcpy(out->lord_name, state->vote.name, sizeof out->lord_name);
@@ -397,7 +398,10 @@ void lg_node_free(struct lg_node *node)
     lg_cipher_free(node->cipher);
     free(node->update.notes);
     free(node->state);
-    if (node->fd >= 0)
-        close(node->fd);
+    if (node->fd < 0)
+        return;
+    close(node->fd);
     node->fd = -1;
+    if (node->plan->address.kind == LG_ADDRESS_UNIX)
+        unlink(node->plan->address.host);
 }

@@ -177,13 +177,6 @@ static void end_hooks(struct lg_cluster *cluster)
         lg_runner_kill(&cluster->nodes[i].runner);
 }
 
-static void remove_sockets(const struct lg_cluster *cluster)
-{
-    for (size_t i = 0; i < cluster->count; i++)
-        if (cluster->nodes[i].plan->address.kind == LG_ADDRESS_UNIX)
-            unlink(cluster->nodes[i].plan->address.host);
-}
-
 int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
 {
     struct loop loop = {
@@ -211,7 +204,6 @@ int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
 out:
     end_hooks(cluster);
     lg_outputs_close(&cluster->outputs);
-    remove_sockets(cluster);
     close_fds(&loop);
     return status;
 }

@@ -257,7 +257,7 @@ static int64_t sooner(int64_t a, int64_t b)
 
 static int wait_ms(const struct master *master, int64_t now_ms)
 {
-    int64_t due = sooner(lg_workers_due(master), lg_statsd_due(&master->statsd));
+    int64_t due = sooner(lg_workers_due(master), lg_statsd_due(&master->statsd, now_ms));
     if (master->deadline_ms)
         due = sooner(due, master->deadline_ms);
     if (may_start(master))
@@ -284,8 +284,8 @@ static void poll_once(struct master *master)
 {
     struct pollfd polls[POLLS_MAX];
     size_t stats_count = 0;
-    const int *stats =
-        may_start(master) ? lg_sockets_stats(master->now.sockets, &stats_count) : NULL;
+    bool listens = may_start(master) && lg_statsd_listens(&master->statsd, lg_now_ms());
+    const int *stats = listens ? lg_sockets_stats(master->now.sockets, &stats_count) : NULL;
     polls[0] = (struct pollfd){.fd = master->signal_fd, .events = POLLIN};
     polls[1] = (struct pollfd){.fd = master->log_fds[1], .events = POLLIN};
     for (size_t i = 0; i < stats_count; i++)
@@ -436,6 +436,8 @@ static int start(struct master *master)
         lg_log(LG_LOG_ERROR, "master", "not started: %s", lg_err_text(err));
         return err;
     }
+    if (lg_conf_text(master->now.loaded.conf, LG_OPT_logto))
+        lg_diags_log(master->now.loaded.conf, 0); /* stderr may be gone tomorrow */
     lg_notify_init(&master->notify);
     lg_log(LG_LOG_INFO, "master", "starting (pid %d)", master->pid);
     err = start_legion(master);

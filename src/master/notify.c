@@ -47,6 +47,8 @@ void lg_notify_init(struct lg_notify *notify)
         .fd = connect_socket(getenv("NOTIFY_SOCKET")),
         .watchdog_ms = watchdog_ms(),
     };
+    if (notify->fd < 0)
+        notify->watchdog_ms = 0;
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
     unsetenv("WATCHDOG_PID");

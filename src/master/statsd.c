@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define PAUSE_MS     1000
 #define CLIENT_MS    2000
 #define ACCEPTS_MAX  16   /* per wake-up */
 #define DISCARD_SIZE 4096 /* of a client's own bytes, per wake-up */
@@ -68,8 +69,11 @@ void lg_statsd_accept(
 {
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0)
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                statsd->paused_ms = now_ms + PAUSE_MS;
             return;
+        }
         struct lg_stats_client *client = free_client(statsd);
         if (!client) {
             close(fd);
@@ -120,9 +124,14 @@ void lg_statsd_serve(
             drop(&statsd->clients[i]);
 }
 
-int64_t lg_statsd_due(const struct lg_statsd *statsd)
+bool lg_statsd_listens(const struct lg_statsd *statsd, int64_t now_ms)
 {
-    int64_t due = INT64_MAX;
+    return now_ms >= statsd->paused_ms;
+}
+
+int64_t lg_statsd_due(const struct lg_statsd *statsd, int64_t now_ms)
+{
+    int64_t due = lg_statsd_listens(statsd, now_ms) ? INT64_MAX : statsd->paused_ms;
     for (size_t i = 0; i < LG_STATS_CLIENTS_MAX; i++)
         if (statsd->clients[i].fd >= 0 && statsd->clients[i].deadline_ms < due)
             due = statsd->clients[i].deadline_ms;

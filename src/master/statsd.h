@@ -8,6 +8,7 @@
 #include "base/err.h"
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LG_STATS_CLIENTS_MAX 8
@@ -20,6 +21,7 @@ struct lg_stats_client {
 };
 
 struct lg_statsd {
+    int64_t paused_ms; /* no accepting before: descriptors ran out */
     struct lg_stats_client clients[LG_STATS_CLIENTS_MAX];
 };
 
@@ -29,6 +31,8 @@ typedef int lg_stats_make(void *arg, struct lg_buf *out);
 void lg_statsd_init(struct lg_statsd *statsd);
 /* Closes all clients. */
 void lg_statsd_close(struct lg_statsd *statsd);
+/* May new clients be accepted? */
+bool lg_statsd_listens(const struct lg_statsd *statsd, int64_t now_ms);
 /* Accepts what waits on the listening socket `fd`; a client too many is closed. */
 void lg_statsd_accept(
     struct lg_statsd *statsd, int fd, int64_t now_ms, lg_stats_make *make, void *arg);
@@ -37,7 +41,7 @@ size_t lg_statsd_polls(const struct lg_statsd *statsd, struct pollfd *polls);
 /* After poll: writes, closes who is through or late. */
 void lg_statsd_serve(
     struct lg_statsd *statsd, const struct pollfd *polls, size_t count, int64_t now_ms);
-/* The soonest deadline; INT64_MAX = none. */
-int64_t lg_statsd_due(const struct lg_statsd *statsd);
+/* The soonest deadline after `now_ms`; INT64_MAX = none. */
+int64_t lg_statsd_due(const struct lg_statsd *statsd, int64_t now_ms);
 
 #endif

@@ -341,7 +341,13 @@ class SingleGlusterd(Pool):
              f"--log-file={log}", "--log-level=INFO"],
             log + ".out",
         )  # fmt: skip
-        wait_for("glusterd", lambda: self.cli("volume", "list", check=False), 30, 0.1)
+        try:
+            wait_for("glusterd", lambda: self.cli("volume", "list", check=False), 30, 0.1)
+        except BaseException:
+            with open(log, encoding="utf-8", errors="replace") as file:
+                print("".join(file.readlines()[-20:]))
+            self.close()
+            raise
 
     def cli(self, *args, node=0, check=True):
         log = os.path.join(self.folder, "log", "cli.log")
@@ -576,7 +582,11 @@ class Serving:
         return self.program.log()
 
     def wait_log(self, pattern, timeout=20):
-        return wait_for(f"log line {pattern!r}", lambda: re.search(pattern, self.log()), timeout)
+        try:
+            return wait_for(f"log line {pattern!r}", lambda: re.search(pattern, self.log()), timeout)
+        except BaseException:
+            print(self.log())
+            raise
 
     def close(self):
         try:
@@ -657,6 +667,14 @@ class Download:
             self.hash.update(more)
             self.got += len(more)
         return self.got
+
+    def drain(self, quiet_s):
+        """Takes what comes until nothing has for `quiet_s`."""
+        self.sock.settimeout(quiet_s)
+        try:
+            self.read()
+        except TimeoutError:
+            pass
 
     @property
     def complete(self):

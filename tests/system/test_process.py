@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -116,7 +117,8 @@ def test_a_start_that_cannot_work_is_given_up(legatus, lame):
     assert web.wait_exit(15) == 1
     assert time.monotonic() - began < 10
     assert "giving up after 5 tries" in web.log()
-    assert 5 <= len(re.findall("worker 1 .*exited with status", web.log())) <= 6
+    deaths = [len(re.findall(f"worker {n} .*exited with status", web.log())) for n in (1, 2)]
+    assert max(deaths) == 5 and min(deaths) >= 4
 
 
 def test_workers_do_not_outlive_a_killed_master(legatus):
@@ -503,8 +505,10 @@ def test_an_unprivileged_master_warns_and_serves(legatus, tmp_path):
     ini.write_text(f"[uwsgi]\nhttp-socket = 127.0.0.1:{port}\nuid = www-data\ncap = net_admin\n")
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(0o755)
+    # A copy: the build may lie where only its owner gets in.
+    binary = shutil.copy(BINARY, tmp_path)
     done = subprocess.run(
-        [BINARY, "--check", ini], preexec_fn=demote, env=environment(), text=True,
+        [binary, "--check", ini], preexec_fn=demote, env=environment(), text=True,
         capture_output=True, timeout=10, cwd="/",
     )
     assert done.returncode == 0, done.stderr
