@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_MIN  ((size_t)16 << 10) /* of one read: what a slow client gets */
+#define BLOCK_MIN  ((size_t)8 << 10) /* of one read: what is left when memory is short */
 #define BLOCK_MAX  ((size_t)1 << 20)
 #define FIRST_MAX  ((size_t)256 << 10) /* ahead of a client nobody knows yet */
 #define WINDOW_DIV 4                   /* reads in flight of a fast client */
@@ -209,16 +209,22 @@ static void next_segment(struct gl_body *body)
 
 static void wake(struct gl_thirst *thirst);
 
-/* The room for a block's bytes. NULL when all that is set aside for bodies is on
- * its way; a body that has nothing ahead then waits for its turn. */
-static char *take_room(struct gl_body *body, size_t size)
+/* The room for a block of *size bytes. Where memory is short a body with nothing
+ * ahead gets a smaller one, or waits for its turn; others get NULL. */
+static char *take_room(struct gl_body *body, size_t *size)
 {
     struct gl_site *site = site_of(body);
     char *room = NULL;
-    if (gl_memory_take(site, size)) {
-        room = malloc(size);
+    bool taken = gl_memory_take(site, *size, false);
+    if (!taken && body->ahead == 0) {
+        *size = *size < BLOCK_MIN ? *size : BLOCK_MIN;
+        body->window = BLOCK_MIN;
+        taken = gl_memory_take(site, *size, true);
+    }
+    if (taken) {
+        room = malloc(*size);
         if (!room)
-            gl_memory_untake(site, size);
+            gl_memory_untake(site, *size);
     }
     if (!room && body->ahead == 0) {
         body->thirst.wake = wake;
@@ -250,7 +256,7 @@ static struct block *new_block(struct gl_body *body)
     if (block->text) {
         block->got = block->size;
     } else {
-        block->data = take_room(body, block->size);
+        block->data = take_room(body, &block->size);
         if (!block->data) {
             free(block);
             return NULL;
@@ -512,8 +518,6 @@ void gl_body_answer(struct lg_request *request, struct gl_mount *mount, glfs_fd_
     body->window = site_of(body)->read_ahead;
     if (body->window > FIRST_MAX)
         body->window = FIRST_MAX;
-    if (gl_memory_is_tight(site_of(body)))
-        body->window = BLOCK_MIN;
     next_segment(body);
     lg_answer_source(request, &source, body, plan->length);
 }

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #define READ_TRIES 3
+#define LOOK_TRIES 5
 /* What gfapi keeps for an object that is open, roughly: an inode with the
  * contexts of a dozen translators. */
 #define OBJECT_COST ((size_t)2048)
@@ -84,7 +85,7 @@ static struct kept *new_kept(struct gl_fetch *fetch, size_t size)
 {
     struct gl_site *site = (struct gl_site *)(uintptr_t)fetch->mount->site;
     size_t whole = sizeof(struct kept) + size + 1; /* one more shows growth */
-    if (!gl_memory_take(site, whole))
+    if (!gl_memory_take(site, whole, false))
         return NULL;
     struct kept *kept = malloc(whole);
     if (!kept) {
@@ -260,6 +261,8 @@ static void look_at_directory(struct gl_fetch *fetch, struct gl_node *node)
     size_t len = strlen(fetch->path);
     gl_node_close(fetch->session, node);
     fetch->error = gl_find_index(fetch->mount->site, fetch->session, fetch->path, path, node);
+    if (gl_status(fetch->error) == 404)
+        fetch->kind = GL_ABSENT;
     if (fetch->error)
         return;
     if (len > 0 && fetch->path[len - 1] == '/')
@@ -284,27 +287,48 @@ static int64_t now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* A file that vanished after it was found: another one may have its name now. */
+static bool has_moved(const struct gl_fetch *fetch)
+{
+    return fetch->error == ESTALE || (fetch->error == ENOENT && fetch->kind != GL_ABSENT);
+}
+
+static void look(struct gl_fetch *fetch, struct gl_node *node)
+{
+    fetch->kind = GL_UNKNOWN;
+    fetch->confirmed_ms = gl_now_ms();
+    fetch->error = gl_walk(fetch->session, fetch->path, node);
+    if (gl_status(fetch->error) == 404)
+        fetch->kind = GL_ABSENT;
+    if (fetch->error)
+        return;
+    if (S_ISREG(node->stat.st_mode)) {
+        look_at_file(fetch, node, fetch->path);
+    } else if (S_ISDIR(node->stat.st_mode)) {
+        look_at_directory(fetch, node);
+    } else { /* fifos, devices, sockets */
+        fetch->error = ENOENT;
+        fetch->kind = GL_ABSENT;
+    }
+}
+
 void gl_fetch_run(struct gl_fetch *fetch)
 {
     struct gl_mount *mount = fetch->mount;
     struct gl_node node = {0};
     fetch->began_us = now_us();
-    fetch->began_ms = gl_now_ms();
     fetch->epoch = atomic_load(&mount->epoch);
     fetch->seq = atomic_load(&mount->doubts.seq);
     fetch->session = atomic_load(&mount->session);
-    fetch->confirmed_ms = fetch->began_ms;
-    fetch->error = gl_walk(fetch->session, fetch->path, &node);
-    if (!fetch->error && S_ISREG(node.stat.st_mode))
-        look_at_file(fetch, &node, fetch->path);
-    else if (!fetch->error && S_ISDIR(node.stat.st_mode))
-        look_at_directory(fetch, &node);
-    else if (!fetch->error)
-        fetch->error = ENOENT; /* fifos, devices, sockets */
-    if (!fetch->error || gl_status(fetch->error) == 404)
+    look(fetch, &node);
+    for (int i = 1; i < LOOK_TRIES && has_moved(fetch); i++) {
+        gl_node_close(fetch->session, &node);
+        look(fetch, &node);
+    }
+    if (has_moved(fetch))
+        fetch->error = ESTALE;
+    if (!fetch->error || fetch->kind == GL_ABSENT)
         gl_mount_note(mount, 0);
-    if (fetch->error && gl_status(fetch->error) == 404)
-        fetch->kind = GL_ABSENT;
     if (node.dir) {
         fetch->dir = node.dir;
         node.dir = NULL;

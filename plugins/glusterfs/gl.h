@@ -356,7 +356,7 @@ struct gl_fetch {
     struct gl_mount *mount;
     const char *path;
     const struct gl_content *known; /* what it was when last looked at; NULL = nothing */
-    int64_t began_ms, began_us;
+    int64_t began_us;
     /* found */
     int error; /* 0, or an errno: then nothing else is */
     enum gl_kind kind;
@@ -404,9 +404,9 @@ int gl_store_start(struct gl_site *site, struct lg_worker *worker);
 enum lg_verdict gl_store_ask(
     struct gl_site *site, struct lg_request *request, struct gl_call *call);
 
-/* Memory for bodies on their way: any thread takes, in a bound. */
-bool gl_memory_take(struct gl_site *site, size_t size);
-bool gl_memory_is_tight(const struct gl_site *site);      /* much of it is taken */
+/* Memory for bodies on their way: any thread takes, in a bound. Half of it is for
+ * those who need `size` as the least to go on with. */
+bool gl_memory_take(struct gl_site *site, size_t size, bool least);
 void gl_memory_untake(struct gl_site *site, size_t size); /* at once, unused; any thread */
 /* Loop. */
 void gl_memory_give(struct gl_site *site, size_t size);

@@ -21,11 +21,11 @@ int gl_status(int error)
     case ENOTDIR:
     case ELOOP:
     case ENAMETOOLONG:
-    case ESTALE: /* the file was replaced while we looked, twice */
         return 404;
     case EACCES:
     case EPERM:
         return 403;
+    case ESTALE: /* the file was replaced each time we looked */
     case ENOTCONN:
     case EIO:
     case ETIMEDOUT:
@@ -64,6 +64,8 @@ void gl_mount_note(struct gl_mount *mount, int error)
 {
     int status = gl_status(error);
     int64_t now_ms = gl_now_ms();
+    if (error == ESTALE)
+        return;
     int64_t flushed_ms = atomic_load(&mount->flushed_ms);
     bool own = error == EIO || status == 500;
     if (error && (status == 503 || status == 500) &&

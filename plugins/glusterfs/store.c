@@ -32,19 +32,15 @@ static void start_fetch(struct gl_store *store, struct gl_entry *entry, struct g
 
 /* ---- memory ---- */
 
-bool gl_memory_take(struct gl_site *site, size_t size)
+bool gl_memory_take(struct gl_site *site, size_t size, bool least)
 {
     atomic_size_t *used = &site->store->memory;
+    size_t limit = least ? site->memory : site->memory / 2;
     size_t now = atomic_load(used);
-    while (size <= site->memory && now <= site->memory - size)
+    while (size <= limit && now <= limit - size)
         if (atomic_compare_exchange_weak(used, &now, now + size))
             return true;
     return false;
-}
-
-bool gl_memory_is_tight(const struct gl_site *site)
-{
-    return atomic_load(&site->store->memory) > site->memory / 4;
 }
 
 void gl_memory_untake(struct gl_site *site, size_t size)
