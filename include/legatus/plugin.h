@@ -217,6 +217,12 @@ LG_API void lg_answer_error(struct lg_request *request, int status, unsigned ret
 LG_API void lg_answer_bytes(struct lg_request *request, const void *data, size_t len,
     void (*release)(void *arg), void *arg);
 
+/* The same for bytes that are in the file `fd` at `offset` as well: the kernel may
+ * take them from there without a copy, and may still be at it after release. So
+ * they are never written over; give the pages back instead (close the file). */
+LG_API void lg_answer_mapped(struct lg_request *request, const void *data, size_t len, int fd,
+    int64_t offset, void (*release)(void *arg), void *arg);
+
 /* A body pulled on the loop. `length` in bytes, or -1 when not known (chunked,
  * or until close). All callbacks run on the loop:
  *   pull    up to `credit` bytes are wanted: deliver with lg_source_data, now

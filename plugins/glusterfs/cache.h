@@ -40,6 +40,7 @@ struct gl_content {
     const char *type; /* Content-Type; lives as long as the process */
     char etag[GL_ETAG_SIZE];
     const char *data; /* stamp.size bytes */
+    int file;         /* that maps them from its beginning; -1 = none */
     /* The last reference is gone. */
     void (*let_go)(struct gl_content *content);
 };

@@ -11,10 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define READ_TRIES 3
 #define LOOK_TRIES 5
+#define MAPPED_MIN ((size_t)32768) /* larger ones are sent from a file in memory */
+#define FILES_MAX  16384           /* descriptors are needed for clients, too */
+#define PAGE_SIZE  4096
 /* What gfapi keeps for an object that is open, roughly: an inode with the
  * contexts of a dozen translators. */
 #define OBJECT_COST ((size_t)2048)
@@ -29,7 +33,8 @@ struct kept {
     struct gl_session *session;
     glfs_object_t *object; /* held open, so that bricks tell about it */
     size_t taken;          /* bytes of the memory for bodies on their way */
-    char bytes[];
+    size_t mapped;         /* bytes mapped of base.file */
+    char *bytes;           /* behind this, or mapped */
 };
 
 static struct kept *kept_of(const struct gl_content *content)
@@ -59,6 +64,10 @@ static void free_kept(struct gl_job *job)
     struct kept *kept = (struct kept *)(void *)((char *)job - offsetof(struct kept, job));
     if (kept->object)
         glfs_h_close(kept->object);
+    if (kept->mapped)
+        munmap(kept->bytes, kept->mapped);
+    if (kept->base.file >= 0)
+        close(kept->base.file);
     free(kept);
 }
 
@@ -80,19 +89,53 @@ void gl_content_settled(struct gl_content *content)
     kept->taken = 0;
 }
 
+/* Memory that is a file as well, so that the kernel can send it without a copy. A
+ * file for each: its pages are never used for anything else, however long the
+ * kernel holds on to them. False where there are too many. */
+static bool map_bytes(struct kept *kept, size_t size)
+{
+    int file = memfd_create("legatus-cache", MFD_CLOEXEC);
+    if (file < 0)
+        return false;
+    char *bytes = MAP_FAILED;
+    if (file < FILES_MAX && ftruncate(file, (off_t)size) == 0)
+        bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (bytes == MAP_FAILED) {
+        close(file);
+        return false;
+    }
+    kept->base.file = file;
+    kept->bytes = bytes;
+    kept->mapped = size;
+    return true;
+}
+
 /* NULL when memory is out, or all that is set aside for bodies is on its way. */
 static struct kept *new_kept(struct gl_fetch *fetch, size_t size)
 {
     struct gl_site *site = (struct gl_site *)(uintptr_t)fetch->mount->site;
-    size_t whole = sizeof(struct kept) + size + 1; /* one more shows growth */
+    size_t room = size + 1; /* one more shows growth */
+    size_t whole = sizeof(struct kept) + (room < MAPPED_MIN ? room : room + PAGE_SIZE);
     if (!gl_memory_take(site, whole, false))
         return NULL;
-    struct kept *kept = malloc(whole);
+    struct kept *kept = calloc(1, sizeof *kept);
+    bool mapped = false;
+    if (kept) {
+        kept->base.file = -1;
+        mapped = room >= MAPPED_MIN && map_bytes(kept, room);
+    }
+    if (kept && !mapped) {
+        struct kept *larger = realloc(kept, sizeof *kept + room);
+        if (!larger)
+            free(kept);
+        kept = larger;
+    }
     if (!kept) {
         gl_memory_untake(site, whole);
         return NULL;
     }
-    memset(kept, 0, sizeof *kept);
+    if (!mapped)
+        kept->bytes = (char *)(kept + 1);
     kept->base.refs = 1;
     kept->base.charge = whole + OBJECT_COST;
     kept->base.data = kept->bytes;

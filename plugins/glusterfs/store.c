@@ -159,8 +159,12 @@ static void answer_content(
     if (plan.segment_count <= 1) {
         int64_t offset = plan.segment_count ? plan.segments[0].offset : 0;
         gl_content_ref(content);
-        lg_answer_bytes(
-            request, content->data + offset, (size_t)plan.length, gl_content_unref, content);
+        if (content->file >= 0)
+            lg_answer_mapped(request, content->data + offset, (size_t)plan.length, content->file,
+                offset, gl_content_unref, content);
+        else
+            lg_answer_bytes(
+                request, content->data + offset, (size_t)plan.length, gl_content_unref, content);
         return;
     }
     char *whole = gather(content->data, &plan);

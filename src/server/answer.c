@@ -154,6 +154,17 @@ void lg_answer_bytes(
     ex->release_arg = arg;
 }
 
+void lg_answer_mapped(struct lg_request *request, const void *data, size_t len, int fd,
+    int64_t offset, void (*release)(void *arg), void *arg)
+{
+    struct lg_exchange *ex = lg_exchange_of(request);
+    if (ex->kind == LG_ANSWER_NONE) {
+        ex->file = fd + 1;
+        ex->file_offset = offset;
+    }
+    lg_answer_bytes(request, data, len, release, arg);
+}
+
 void lg_answer_source(
     struct lg_request *request, const struct lg_source *source, void *context, int64_t length)
 {
