@@ -15,6 +15,7 @@
 
 /* So many handles may wait to be closed before those who open more lend a hand. */
 #define CLOSING_MAX 16
+#define TRIES       5
 
 /* ---- the loop's door ---- */
 
@@ -123,7 +124,8 @@ static int answer_head(struct lg_request *request, const char *name, const struc
     return lg_answer_entity(request, &entity, ret_plan);
 }
 
-static void answer_large(struct lg_request *request, const struct gl_call *call, const char *name,
+/* 0 when it was answered, somehow; or the errno of an open, not answered. */
+static int answer_large(struct lg_request *request, const struct gl_call *call, const char *name,
     struct gl_session *session, const struct gl_node *node)
 {
     struct lg_plan plan;
@@ -131,35 +133,36 @@ static void answer_large(struct lg_request *request, const struct gl_call *call,
     gl_queue_help(&call->mount->closer, CLOSING_MAX);
     errno = 0;
     glfs_fd_t *fd = glfs_h_open(session->fs, node->object, O_RDONLY);
-    if (!fd) {
-        answer_failed(request, call, "open", errno ? errno : EIO);
-        return;
-    }
+    if (!fd)
+        return errno ? errno : EIO;
     /* Asked again: the file may have grown between the look-up and the open. */
     if (glfs_fstat(fd, &stat)) {
-        answer_failed(request, call, "stat", errno ? errno : EIO);
+        int error = errno ? errno : EIO;
         gl_fd_close(call->mount, fd);
-        return;
+        return error;
     }
     if (answer_head(request, name, node, &stat, &plan) != 1) {
         gl_fd_close(call->mount, fd);
-        return;
+        return 0;
     }
     gl_count(call->mount, GL_BYTES, (uint64_t)plan.length);
     gl_body_answer(request, call->mount, fd, &stat, &plan);
+    return 0;
 }
 
-static void answer_file(struct lg_request *request, const struct gl_call *call, const char *name,
+/* As answer_large. */
+static int answer_file(struct lg_request *request, const struct gl_call *call, const char *name,
     struct gl_session *session, const struct gl_node *node)
 {
     struct lg_plan plan;
     int err = gl_access(session, node);
     if (err)
-        answer_failed(request, call, "read", err);
-    else if (!lg_request_is_head(request))
-        answer_large(request, call, name, session, node);
-    else if (answer_head(request, name, node, &node->stat, &plan) == 1)
+        return err;
+    if (!lg_request_is_head(request))
+        return answer_large(request, call, name, session, node);
+    if (answer_head(request, name, node, &node->stat, &plan) == 1)
         lg_answer_error(request, 500, 0); /* HEAD has no body to plan */
+    return 0;
 }
 
 /* ---- directories ---- */
@@ -208,41 +211,54 @@ void gl_answer_redirect(struct lg_request *request, const struct gl_call *call)
     lg_answer_bytes(request, text, sizeof text - 1, NULL, NULL);
 }
 
-static void answer_directory(const struct gl_site *site, struct lg_request *request,
+/* As answer_large. */
+static int answer_directory(const struct gl_site *site, struct lg_request *request,
     const struct gl_call *call, struct gl_session *session)
 {
     struct gl_node node;
     char path[PATH_MAX];
     size_t len = strlen(call->path);
     int err = gl_find_index(site, session, call->path, path, &node);
-    if (err) {
-        answer_failed(request, call, "look up an index of", err);
-        return;
-    }
+    if (err)
+        return err;
     if (len > 0 && call->path[len - 1] == '/')
-        answer_file(request, call, path, session, &node);
+        err = answer_file(request, call, path, session, &node);
     else
         gl_answer_redirect(request, call);
     gl_node_close(session, &node);
+    return err;
+}
+
+/* As answer_large. *ret_found: something was there when it was looked up. */
+static int answer_path(const struct gl_site *site, struct lg_request *request,
+    const struct gl_call *call, bool *ret_found)
+{
+    struct gl_session *session = atomic_load(&call->mount->session);
+    struct gl_node node;
+    int err = gl_walk(session, call->path, &node);
+    *ret_found = !err;
+    if (err)
+        return err;
+    gl_mount_note(call->mount, 0);
+    if (S_ISREG(node.stat.st_mode))
+        err = answer_file(request, call, call->path, session, &node);
+    else if (S_ISDIR(node.stat.st_mode))
+        err = answer_directory(site, request, call, session);
+    else
+        err = ENOENT; /* fifos, devices, sockets */
+    *ret_found = S_ISREG(node.stat.st_mode);
+    gl_node_close(session, &node);
+    return err;
 }
 
 void gl_file_handle(void *state, struct lg_request *request)
 {
-    const struct gl_site *site = state;
     const struct gl_call *call = lg_request_data(request);
-    struct gl_session *session = atomic_load(&call->mount->session);
-    struct gl_node node;
-    int err = gl_walk(session, call->path, &node);
-    if (err) {
-        answer_failed(request, call, "look up", err);
-        return;
-    }
-    gl_mount_note(call->mount, 0);
-    if (S_ISREG(node.stat.st_mode))
-        answer_file(request, call, call->path, session, &node);
-    else if (S_ISDIR(node.stat.st_mode))
-        answer_directory(site, request, call, session);
-    else
-        lg_answer_error(request, 404, 0); /* fifos, devices, sockets */
-    gl_node_close(session, &node);
+    bool found = false;
+    int err = ESTALE;
+    /* A file that vanished after it was found: another one may have its name now. */
+    for (int i = 0; i < TRIES && (err == ESTALE || (err == ENOENT && found)); i++)
+        err = answer_path(state, request, call, &found);
+    if (err)
+        answer_failed(request, call, "open", err);
 }
