@@ -413,6 +413,7 @@ void gl_memory_give(struct gl_site *site, size_t size);
 /* Loop: calls wake(arg) once when some was given back. */
 struct gl_thirst {
     struct gl_thirst *next, **link; /* link NULL = not waiting */
+    struct gl_store *store;
     void (*wake)(struct gl_thirst *thirst);
 };
 void gl_memory_wait(struct gl_site *site, struct gl_thirst *thirst);

@@ -65,6 +65,7 @@ void gl_memory_wait(struct gl_site *site, struct gl_thirst *thirst)
     if (thirst->link)
         return;
     thirst->next = NULL;
+    thirst->store = store;
     struct gl_thirst **end = &store->thirsty;
     if (store->thirsty)
         end = store->thirsty_tail;
@@ -80,6 +81,8 @@ void gl_memory_wait_not(struct gl_thirst *thirst)
     *thirst->link = thirst->next;
     if (thirst->next)
         thirst->next->link = thirst->link;
+    else
+        thirst->store->thirsty_tail = thirst->link;
     thirst->link = NULL;
 }
 

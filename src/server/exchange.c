@@ -382,7 +382,7 @@ static void send_body(
     if (!ex->chunked) {
         lg_conn_send(ex->conn, data, len, release, arg);
         if (ex->file)
-            lg_conn_send_mapped(ex->conn, ex->file, ex->file_offset);
+            lg_conn_send_mapped(ex->conn, data, ex->file, ex->file_offset);
         return;
     }
     char *line = malloc(LG_HTTP_CHUNK_LINE_MAX);

@@ -68,11 +68,11 @@ void lg_conn_send(
     lg_out_mark(conn);
 }
 
-void lg_conn_send_mapped(struct lg_conn *conn, int file, int64_t offset)
+void lg_conn_send_mapped(struct lg_conn *conn, const void *ptr, int file, int64_t offset)
 {
     struct lg_out *out = &conn->out;
     struct lg_chunk *last = out->count ? chunk_at(out, out->count - 1) : NULL;
-    if (!last || conn->is_unix || last->len < MAPPED_MIN)
+    if (!last || last->ptr != ptr || conn->is_unix || last->len < MAPPED_MIN)
         return;
     last->file = file;
     last->file_offset = offset;
