@@ -7,18 +7,18 @@ is Lord and all the others agree; status 1 and no line while that is not so.
 SPDX-License-Identifier: Apache-2.0
 """
 
+import http.client
 import json
-import socket
 import sys
+import urllib.request
 
 
 def stats(port):
     """The node's stats as a dict, or None while it does not answer."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as peer:
-            with peer.makefile("rb") as stream:
-                return json.load(stream)
-    except (OSError, ValueError):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1) as answer:
+            return json.load(answer)
+    except (OSError, ValueError, http.client.HTTPException):
         return None
 
 

@@ -119,7 +119,8 @@ def wrong_include(root, path, quote, name):
         return wrong_foreign(room, name)
     if room == "include":
         return "plugin.h includes nothing of ours"
-    if beside.is_relative_to(root) and beside.exists():
+    # Beside main.c are the rooms themselves.
+    if room != "main" and beside.is_relative_to(root) and beside.exists():
         target = room_of(root, beside)
         # The option table is made of the rows of core and plugins.
         if room == "conf" and target.startswith("plugins/") and beside.name == "options.def":

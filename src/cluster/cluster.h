@@ -22,8 +22,10 @@ int lg_cluster_check(struct lg_conf *conf) LG_MUST_USE;
 
 /* Master: opens sockets, loads ciphers, makes uuids. 0, or a code with the
  * reason logged. */
-int lg_cluster_new(const struct lg_conf *conf, struct lg_shm *shm, struct lg_cluster **ret_cluster)
-    LG_MUST_USE;
+int lg_cluster_new(
+    const struct lg_conf *conf, struct lg_shm *shm, struct lg_cluster **ret_cluster) LG_MUST_USE;
+/* Closes everything and removes unix sockets' files: for the process that made
+ * it, once the legion process is gone. NULL is fine. */
 void lg_cluster_free(struct lg_cluster *cluster);
 
 /* Legion process, right after fork: runs until SIGTERM/SIGINT (a clean stop:

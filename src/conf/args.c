@@ -18,6 +18,18 @@ static char *option_name_of(struct lg_conf *conf, struct lg_slice variable)
     return name;
 }
 
+static void report_variable(
+    struct lg_conf *conf, const struct lg_directive *row, struct lg_slice variable)
+{
+    struct lg_slice near = lg_opt_nearest(lg_slice_of(row->key));
+    char *name = near.ptr ? lg_conf_copy(conf, near.ptr, near.len) : NULL;
+    for (char *c = name; c && *c; c++)
+        *c = (char)(*c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+    lg_conf_report(conf, LG_DIAG_WARN, row->where, "unknown option \"%.*s\"%s%s%s",
+        (int)variable.len, variable.ptr, name ? ": did you mean \"LEGATUS_" : "", name ? name : "",
+        name ? "\"?" : "");
+}
+
 /* UWSGI_PROFILE and others like it are no options, so a strange UWSGI_ name says
  * nothing; a strange LEGATUS_ name was meant for us. */
 static void read_variable(struct lg_source *source, const char *text)
@@ -42,11 +54,8 @@ static void read_variable(struct lg_source *source, const char *text)
         lg_source_push(source, &row);
         return;
     }
-    struct lg_slice near = lg_opt_nearest(lg_slice_of(name));
     if (is_ours)
-        lg_conf_report(conf, LG_DIAG_WARN, row.where, "%.*s is no option%s%.*s%s",
-            (int)variable.len, variable.ptr, near.ptr ? ": did you mean \"" : "", (int)near.len,
-            near.ptr ? near.ptr : "", near.ptr ? "\"?" : "");
+        report_variable(conf, &row, variable);
 }
 
 void lg_conf_run_environment(struct lg_conf *conf)
@@ -81,18 +90,37 @@ static bool looks_like_ini(const char *text)
            (colon && colon - text > 4 && strncmp(colon - 4, ".ini", 4) == 0);
 }
 
+static bool value_is_optional(const struct lg_row *row)
+{
+    return row->type == LG_TYPE_BOOL || (row->flags & (LG_F_SWITCH | LG_F_BARE | LG_F_NO_VALUE));
+}
+
+/* "--master true", "--http-keepalive 30" */
+static bool looks_like_value(const char *text)
+{
+    static const char *const words[] = {"true", "false", "on", "off", "yes", "no"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(text, words[i]) == 0)
+            return true;
+    return text[0] >= '0' && text[0] <= '9';
+}
+
 /* The value of an option that wants one: the next word. */
 static const char *next_value(struct cursor *cursor, const struct lg_directive *row)
 {
     const struct lg_row *table = lg_opt_row(row->opt);
     const char *next = cursor->at < cursor->argc ? cursor->argv[cursor->at] : NULL;
-    if (table->type == LG_TYPE_BOOL || (table->flags & (LG_F_SWITCH | LG_F_BARE | LG_F_NO_VALUE)))
-        return "";
+    if (value_is_optional(table)) {
+        if (!next || !looks_like_value(next))
+            return "";
+        cursor->at++;
+        return next;
+    }
     /* Whether a missing option has a value nobody knows: what looks like one is
      * skipped, so that one mistake is reported once. */
     if (table->status == LG_STATUS_MISSING && (!next || next[0] == '-' || looks_like_ini(next)))
         return "";
-    if (next) {
+    if (next && strncmp(next, "--", 2) != 0) {
         cursor->at++;
         return next;
     }

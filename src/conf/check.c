@@ -66,10 +66,9 @@ static bool has_flags(const struct lg_setting *setting, unsigned flags)
     return (lg_opt_row(setting->opt)->flags & flags) == flags;
 }
 
-static const struct lg_setting *find_legion(
-    const struct lg_conf *conf, struct lg_slice name, size_t end)
+static const struct lg_setting *find_legion(const struct lg_conf *conf, struct lg_slice name)
 {
-    for (size_t i = 0; i < end; i++)
+    for (size_t i = 0; i < conf->setting_count; i++)
         if (has_flags(&conf->settings[i], LG_F_DEFINES) &&
             lg_slice_eq(first_word(conf->settings[i].text), name))
             return &conf->settings[i];
@@ -100,11 +99,14 @@ static void report_legion(struct lg_conf *conf, const struct lg_setting *setting
             (int)name.len, name.ptr);
 }
 
+/* A node of an unknown legion may be the one that is missing here: one slip, one
+ * report. */
 static bool has_node(const struct lg_conf *conf, struct lg_slice name)
 {
     for (size_t i = 0; i < conf->setting_count; i++)
         if (conf->settings[i].opt == LG_OPT_legion_node &&
-            lg_slice_eq(first_word(conf->settings[i].text), name))
+            (lg_slice_eq(first_word(conf->settings[i].text), name) ||
+                !find_legion(conf, first_word(conf->settings[i].text))))
             return true;
     return false;
 }
@@ -113,7 +115,7 @@ static void check_legion(struct lg_conf *conf, size_t index)
 {
     const struct lg_setting *setting = &conf->settings[index];
     struct lg_slice name = first_word(setting->text);
-    const struct lg_setting *first = find_legion(conf, name, conf->setting_count);
+    const struct lg_setting *first = find_legion(conf, name);
     if (!first) {
         report_legion(conf, setting);
         return;
@@ -198,7 +200,9 @@ static void check_repeated(struct lg_conf *conf, size_t index)
         bool is_same_source =
             !old->where.line == !setting->where.line &&
             (old->where.line || strcmp(old->where.file, setting->where.file) == 0);
-        if (is_same_source && strcmp(old->text, setting->text) != 0)
+        bool is_same_value = row->type <= LG_TYPE_DURATION ? old->number == setting->number
+                                                           : strcmp(old->text, setting->text) == 0;
+        if (is_same_source && !is_same_value)
             lg_conf_report(conf, LG_DIAG_WARN, setting->where,
                 "\"%s\" was \"%s\" before (%s:%u): the last value counts", row->name, old->text,
                 old->where.file, old->where.line);
@@ -254,6 +258,11 @@ static void check_unresolved(struct lg_conf *conf, const struct lg_setting *sett
         return;
     struct lg_slice name = lg_slice_from(at + 2, (size_t)(close - at) - 2);
     struct lg_slice near = nearest_variable(conf, name);
+    enum lg_opt opt;
+    bool is_set = (near.ptr && lg_slice_eq(near, name)) ||
+                  (lg_opt_find(name, &opt) && lg_conf_count(conf, opt));
+    if (is_set) /* in a circle, which was reported */
+        return;
     bool is_strict = lg_conf_bool(conf, LG_OPT_strict);
     lg_conf_report(conf, is_strict ? LG_DIAG_ERROR : LG_DIAG_WARN, setting->where,
         "nothing sets \"%%(%.*s)\"%s%.*s%s", (int)name.len, name.ptr,
@@ -268,6 +277,9 @@ void lg_conf_check(struct lg_conf *conf)
     for (size_t i = 0; i < conf->setting_count && conf->diag_count <= LG_CONF_DIAGS_MAX; i++) {
         if (has_flags(&conf->settings[i], LG_F_LEGION))
             check_legion(conf, i);
+        if (has_flags(&conf->settings[i], LG_F_ALWAYS) && !conf->settings[i].number)
+            lg_conf_report(conf, LG_DIAG_WARN, conf->settings[i].where,
+                "\"%s\" is always true in Legatus", lg_opt_name(conf->settings[i].opt));
         check_repeated(conf, i);
         check_unresolved(conf, &conf->settings[i]);
     }

@@ -105,19 +105,39 @@ const struct lg_diag *lg_conf_diags(const struct lg_conf *conf, size_t *ret_coun
     return conf->diags;
 }
 
-/* Order of lines within a run of the same file; the order of files stays. */
-static bool comes_before(const struct lg_diag *a, const struct lg_diag *b)
+/* By file, in the order the files first spoke up, then by line. */
+static size_t rank_of(const struct lg_conf *conf, const struct lg_diag *diag)
 {
-    return strcmp(a->where.file, b->where.file) == 0 && a->where.line < b->where.line;
+    size_t i = 0;
+    while (strcmp(conf->files[i], diag->where.file) != 0)
+        i++;
+    return i;
+}
+
+static bool comes_before(
+    const struct lg_conf *conf, const struct lg_diag *a, const struct lg_diag *b)
+{
+    size_t rank_a = rank_of(conf, a), rank_b = rank_of(conf, b);
+    return rank_a != rank_b ? rank_a < rank_b : a->where.line < b->where.line;
+}
+
+static void remember_file(struct lg_conf *conf, const char *file)
+{
+    for (size_t i = 0; i < conf->file_count; i++)
+        if (strcmp(conf->files[i], file) == 0)
+            return;
+    conf->files[conf->file_count++] = file; /* one per diagnostic at most */
 }
 
 static void sort_diags(struct lg_conf *conf)
 {
+    for (size_t i = 0; i < conf->diag_count; i++)
+        remember_file(conf, conf->diags[i].where.file);
     for (size_t i = 1; i < conf->diag_count; i++) {
         struct lg_diag diag = conf->diags[i];
         size_t to = i;
         for (size_t j = i; j > 0; j--)
-            if (comes_before(&diag, &conf->diags[j - 1]))
+            if (comes_before(conf, &diag, &conf->diags[j - 1]))
                 to = j - 1;
         memmove(&conf->diags[to + 1], &conf->diags[to], (i - to) * sizeof diag);
         conf->diags[to] = diag;
@@ -137,7 +157,7 @@ static void expand_settings(struct lg_conf *conf)
     for (size_t i = 0; i < conf->setting_count; i++)
         texts[i] = lg_conf_expand(conf, conf->settings[i].text, NULL, conf->settings[i].where);
     for (size_t i = 0; i < conf->setting_count; i++)
-        conf->settings[i].text = texts[i] ? texts[i] : "";
+        conf->settings[i].text = texts[i]; /* NULL: reported, and dropped below */
     free(texts);
 }
 
@@ -170,7 +190,7 @@ static void parse_settings(struct lg_conf *conf)
     size_t kept = 0;
     for (size_t i = 0; i < conf->setting_count; i++) {
         struct lg_setting setting = conf->settings[i];
-        if (!check_status(conf, &setting))
+        if (!check_status(conf, &setting) || !setting.text)
             continue;
         if (!lg_conf_parse_value(conf, setting.opt, setting.text, setting.where, &setting.number))
             continue;

@@ -94,7 +94,7 @@ size_t lg_conf_plugins(const struct lg_conf *conf, const char **ret_names, size_
 
 /* Texts generated from the option table and the settings. 0 or -LG_E_NOMEM. */
 int lg_conf_render(const struct lg_conf *conf, struct lg_buf *out) LG_MUST_USE; /* --show-config */
-int lg_conf_help(struct lg_buf *out) LG_MUST_USE;                               /* --help */
-int lg_conf_man(struct lg_buf *out) LG_MUST_USE; /* OPTIONS section, roff */
+int lg_conf_help(struct lg_buf *out) LG_MUST_USE; /* --help, below its usage line */
+int lg_conf_man(struct lg_buf *out) LG_MUST_USE;  /* OPTIONS section, roff */
 
 #endif

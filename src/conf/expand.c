@@ -139,6 +139,7 @@ struct expansion {
     const char *item; /* what %(_) stands for; NULL = nothing */
     struct lg_where where;
     unsigned depth;
+    bool is_circular; /* reported; the rest stays as it stands */
 };
 
 /* Puts what `name` stands for into *ret_text: true, or false when it stays. */
@@ -228,13 +229,13 @@ static bool resolve_option(struct expansion *x, struct lg_slice name, const char
         return true;
     }
     const char *raw = raw_value(conf, name);
-    if (!raw)
+    if (!raw || x->is_circular)
         return false;
     if (x->depth >= LG_CONF_NESTING_MAX) {
         lg_conf_report(conf, LG_DIAG_ERROR, x->where,
             "\"%%(%.*s)\" refers to itself, or nests more than %d deep", (int)name.len, name.ptr,
             LG_CONF_NESTING_MAX);
-        conf->steps = LG_CONF_STEPS_MAX; /* one report is enough */
+        x->is_circular = true; /* one report is enough */
         return false;
     }
     x->depth++;

@@ -123,8 +123,6 @@ static int each_row(
 int lg_conf_help(struct lg_buf *out)
 {
     int err = lg_buf_puts(out,
-        "usage: legatus [FILE.ini | --OPTION VALUE | --OPTION=VALUE]...\n"
-        "\n"
         "In an ini, under [uwsgi] or [legatus]: OPTION = VALUE. In the environment:\n"
         "UWSGI_OPTION=VALUE or LEGATUS_OPTION=VALUE, upper case, _ for -.\n"
         "TIME is in seconds, or with ms, s, m, h; BYTES may end in k, m, g.\n");
@@ -140,16 +138,17 @@ int lg_conf_help(struct lg_buf *out)
 
 static int put_roff(struct lg_buf *out, const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        char c = text[i];
-        int err = c == '-'             ? lg_buf_puts(out, "\\-")
-                  : c == '\\'          ? lg_buf_puts(out, "\\e")
-                  : c == '.' && i == 0 ? lg_buf_puts(out, "\\&.")
-                                       : lg_buf_append(out, &c, 1);
-        if (err)
-            return err;
+    /* A line that begins with either would be a request. */
+    int err = len && strchr(".'", text[0]) ? lg_buf_puts(out, "\\&") : 0;
+    for (size_t i = 0; !err && i < len; i++) {
+        if (text[i] == '-')
+            err = lg_buf_puts(out, "\\-");
+        else if (text[i] == '\\')
+            err = lg_buf_puts(out, "\\e");
+        else
+            err = lg_buf_append(out, text + i, 1);
     }
-    return 0;
+    return err;
 }
 
 static int man_row(struct lg_buf *out, const struct lg_row *row)

@@ -14,8 +14,8 @@
 #define LG_CONF_MEMORY_MAX   ((size_t)64 << 20)
 #define LG_CONF_FILE_MAX     ((size_t)16 << 20)
 #define LG_CONF_VALUE_MAX    ((size_t)1 << 20) /* of one value, placeholders replaced */
-#define LG_CONF_SETTINGS_MAX 65536             /* settings and variables */
-#define LG_CONF_STEPS_MAX    1000000           /* lines executed, placeholders replaced */
+#define LG_CONF_SETTINGS_MAX 16384             /* settings and variables */
+#define LG_CONF_STEPS_MAX    200000            /* lines executed, placeholders replaced */
 #define LG_CONF_DIAGS_MAX    256
 #define LG_CONF_PLUGINS_MAX  64
 #define LG_CONF_NESTING_MAX  16 /* include in include, block in block, %() in %() */
@@ -58,6 +58,8 @@ struct lg_conf {
     int64_t presets[LG_OPT_COUNT];
     const char *plugins[LG_CONF_PLUGINS_MAX];
     size_t plugin_count;
+    const char *files[LG_CONF_DIAGS_MAX + 1]; /* that diagnostics name, for sorting them */
+    size_t file_count;
     bool warned[LG_OPT_COUNT];         /* harmless options speak once */
     const struct lg_conf_facts *facts; /* only while loading */
     int err;                           /* 0 or -LG_E_NOMEM */

@@ -226,13 +226,13 @@ static void run_for(struct lg_source *source, size_t at, const char *argument, u
         conf->facts->glob(conf->facts->data, argument, run_turn, &loop);
         return;
     }
-    struct lg_slice rest = lg_slice_of(argument);
-    while (rest.len && !conf->err) {
-        struct lg_slice word = lg_slice_cut(rest, ' ', &rest);
-        word = lg_slice_trim(word);
-        char *copy = word.len ? lg_conf_copy(conf, word.ptr, word.len) : NULL;
-        if (copy)
-            run_turn(&loop, copy);
+    for (const char *text = argument; *text && !conf->err;) {
+        size_t blanks = strspn(text, " \t\r\n");
+        size_t len = strcspn(text + blanks, " \t\r\n");
+        char *word = len ? lg_conf_copy(conf, text + blanks, len) : NULL;
+        if (word)
+            run_turn(&loop, word);
+        text += blanks + len;
     }
 }
 

@@ -5,6 +5,7 @@
 #include "conf/conf.h"
 
 #define LG_DISTANCE_MAX 63 /* bytes of a name that is compared */
+#define LG_NEAR_MAX     4  /* edits that still make a name "near" */
 
 #define LG_OPTION(id, name_, aliases_, type_, flags_, min_, max_, preset_, values_, group_, help_) \
     [LG_OPT_##id] = {.name = name_,                                                                \
@@ -78,7 +79,8 @@ static bool row_has_alias(const struct lg_row *row, struct lg_slice name)
 
 static bool row_is_called(const struct lg_row *row, struct lg_slice name)
 {
-    return lg_slice_eq(lg_slice_of(row->name), name) || row_has_alias(row, name);
+    bool is_name = strncmp(row->name, name.ptr, name.len) == 0 && !row->name[name.len];
+    return is_name || (row->aliases[0] && row_has_alias(row, name));
 }
 
 bool lg_opt_find(struct lg_slice name, enum lg_opt *ret_opt)
@@ -145,7 +147,7 @@ size_t lg_conf_distance(struct lg_slice a, struct lg_slice b)
 bool lg_conf_is_near(struct lg_slice given, size_t distance)
 {
     /* One slip in a short name, a third of a long one, never more than four. */
-    size_t bound = given.len < 4 ? 1 : least(given.len / 3 + 1, 4);
+    size_t bound = given.len < 4 ? 1 : least(given.len / 3 + 1, LG_NEAR_MAX);
     return distance <= bound && distance < given.len;
 }
 
@@ -157,7 +159,11 @@ struct nearest {
 
 static void consider(struct nearest *best, struct lg_slice name)
 {
-    size_t distance = name.ptr[0] == '-' ? SIZE_MAX : lg_conf_distance(best->given, name);
+    size_t longer = name.len > best->given.len ? name.len : best->given.len;
+    size_t shorter = name.len + best->given.len - longer;
+    if (name.ptr[0] == '-' || longer - shorter > LG_NEAR_MAX)
+        return;
+    size_t distance = lg_conf_distance(best->given, name);
     if (distance < best->distance) {
         best->distance = distance;
         best->name = name;

@@ -27,16 +27,15 @@ static const char *expected_duration(struct lg_conf *conf, const struct lg_row *
 
 static const char *expected_choice(struct lg_conf *conf, const struct lg_row *row)
 {
-    char *text = lg_conf_copy(conf, row->values, strlen(row->values));
-    char *last = text ? strrchr(text, '|') : NULL;
-    if (!last)
-        return text;
-    *last = '\0';
-    char *all = lg_conf_printf(conf, "%s or %s", text, last + 1);
-    for (char *c = all; c && *c; c++)
-        if (*c == '|')
-            *c = ',';
-    return all;
+    struct lg_slice rest = lg_slice_of(row->values);
+    struct lg_slice choice = lg_slice_cut(rest, '|', &rest);
+    const char *text = lg_conf_copy(conf, choice.ptr, choice.len);
+    while (text && rest.len) {
+        choice = lg_slice_cut(rest, '|', &rest);
+        text = lg_conf_printf(
+            conf, "%s%s%.*s", text, rest.len ? ", " : " or ", (int)choice.len, choice.ptr);
+    }
+    return text;
 }
 
 static const char *expected_size(struct lg_conf *conf, const struct lg_row *row)
@@ -326,7 +325,10 @@ bool lg_conf_parse_value(struct lg_conf *conf, enum lg_opt opt, const char *text
         *ret_number = number;
         return true;
     }
-    if (text[0])
+    if (row->flags & LG_F_SECRET)
+        lg_conf_report(conf, LG_DIAG_ERROR, where, "bad value for \"%s\": expected %s", row->name,
+            lg_conf_expected(conf, opt));
+    else if (text[0])
         lg_conf_report(conf, LG_DIAG_ERROR, where, "bad value \"%s\" for \"%s\": expected %s%s",
             text, row->name, lg_conf_expected(conf, opt), comment_hint(text));
     else

@@ -103,7 +103,8 @@ static enum lg_http_gate_result step(struct lg_http_gate *gate, const struct lg_
     case NAME:
         if (c != ':')
             return fail(feed, 400, "bad byte in a header name");
-        gate->state = VALUE; /* the line goes on being counted */
+        gate->state = VALUE;
+        gate->line_len++; /* the line goes on being counted */
         return LG_HTTP_GATE_MORE;
     case VALUE:
         return c == '\r' ? next(gate, VALUE_LF) : fail(feed, 400, "bad byte in a header value");

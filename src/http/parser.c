@@ -98,6 +98,8 @@ static int on_url_complete(llhttp_t *llhttp)
         return HPE_USER;
     if (llhttp->method == HTTP_CONNECT)
         return fail(parser, 501, "CONNECT is for proxies");
+    if (llhttp->method == HTTP_PRI)
+        return fail(parser, 505, "HTTP/2 from the start");
     request->method = llhttp->method == HTTP_GET    ? LG_METHOD_GET
                       : llhttp->method == HTTP_HEAD ? LG_METHOD_HEAD
                                                     : LG_METHOD_OTHER;

@@ -119,7 +119,7 @@ enum lg_legion_note_kind {
     LG_NOTE_JOINED,      /* who */
     LG_NOTE_LEFT,        /* who */
     LG_NOTE_DIED,        /* who */
-    LG_NOTE_QUORUM,      /* who = us, checksum, votes */
+    LG_NOTE_QUORUM,      /* who = the elected, checksum, votes */
     LG_NOTE_QUORUM_NODE, /* who, last_seen_s, vote_valor, vote_uuid */
     LG_NOTE_QUORUM_END,
     LG_NOTE_ATTEMPTING,

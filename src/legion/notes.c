@@ -176,7 +176,7 @@ static void render_trouble(
             note->number, name_len, name);
         return;
     case LG_NOTE_PHASE_FAILED:
-        add(line, "[uwsgi-legion] a %s hook of the Legion %.*s failed", phase, name_len, name);
+        add(line, "[uwsgi-legion] the %s hooks of the Legion %.*s failed", phase, name_len, name);
         return;
     case LG_NOTE_SUSPENDED:
         add(line,

@@ -296,7 +296,7 @@ void lg_title_report_quorum(struct lg_legion *legion, struct lg_legion_update *u
 
     struct lg_legion_note spare;
     struct lg_legion_note *note = lg_legion_note(update, LG_NOTE_QUORUM, &spare);
-    note->who = legion->self;
+    note->who = state->vote;
     note->checksum = state->checksum;
     note->votes = state->votes;
     for (size_t i = 0; i < legion->roster.count; i++) {

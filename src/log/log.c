@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -18,9 +19,10 @@
 #include <unistd.h>
 
 #define DRAIN_MAX       256     /* lines per lg_log_drain, so that nobody starves the master */
-#define SINK_WAIT_MS    100     /* how long a stuck terminal or pipe may hold a line up */
+#define SINK_WAIT_MS    100     /* how long a stuck terminal or pipe may hold us up, */
+#define SINK_REST_US    1000000 /* and for how long it is not waited for after that */
 #define PAIR_BUFFER     1048576 /* bytes; a burst of lines waits here for the master */
-#define WRITE_TRIES_MAX 8
+#define WRITE_TRIES_MAX 32
 
 static struct {
     int file;  /* where lines are written: stderr, or logto's file */
@@ -28,7 +30,9 @@ static struct {
     enum lg_log_format format;
     enum lg_level level;
     char name[LG_LOG_NAME_MAX + 1];
-    _Atomic unsigned lost; /* lines dropped since the last one that got through */
+    _Atomic unsigned lost;          /* lines dropped since the last one that got through */
+    atomic_bool broken;             /* the last line got there in part only */
+    _Atomic int64_t stuck_until_us; /* until then nobody waits for the sink again */
 } sink = {.file = STDERR_FILENO, .child = -1, .level = LG_LOG_INFO, .name = "master"};
 
 int lg_log_open(const struct lg_log_setup *setup)
@@ -69,19 +73,40 @@ void lg_log_child(int fd, const char *name)
     atomic_store_explicit(&sink.lost, 0, memory_order_relaxed);
 }
 
-/* One write per line, so that lines of several processes on one file never mix. */
-static bool write_line(const char *line, size_t len)
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* May the sink be written to? Waits for it a little, and not at all when it was
+ * stuck a moment ago: the master has others to serve. */
+static bool sink_ready(void)
 {
     struct pollfd ready = {.fd = sink.file, .events = POLLOUT};
+    bool is_stuck = now_us() < atomic_load(&sink.stuck_until_us);
+    if (poll(&ready, 1, is_stuck ? 0 : SINK_WAIT_MS) != 0)
+        return true;
+    if (!is_stuck)
+        atomic_store(&sink.stuck_until_us, now_us() + SINK_REST_US);
+    return false;
+}
+
+/* A pipe that is ready takes PIPE_BUF bytes without blocking, not more: longer
+ * lines go in pieces. What only the master writes to stays in order by that. */
+static bool write_line(const char *line, size_t len)
+{
     for (int tries = 0; tries < WRITE_TRIES_MAX && len > 0; tries++) {
-        if (poll(&ready, 1, SINK_WAIT_MS) == 0)
+        if (!sink_ready())
             return false;
-        ssize_t n = write(sink.file, line, len);
+        ssize_t n = write(sink.file, line, len < PIPE_BUF ? len : PIPE_BUF);
         if (n < 0 && errno != EINTR && errno != EAGAIN)
             return false;
         if (n > 0) {
             line += n;
             len -= (size_t)n;
+            atomic_store(&sink.broken, len > 0);
         }
     }
     return len == 0;
@@ -89,8 +114,12 @@ static bool write_line(const char *line, size_t len)
 
 static bool write_record(const struct lg_log_record *record)
 {
-    char line[LG_LOG_LINE_MAX];
-    return write_line(line, lg_log_line_render(record, sink.format, line));
+    char line[LG_LOG_LINE_MAX + 1];
+    /* After a piece of a line that could not be finished, a line of its own. */
+    bool broken = atomic_load(&sink.broken);
+    line[0] = '\n';
+    size_t len = lg_log_line_render(record, sink.format, line + broken) + broken;
+    return write_line(line, len);
 }
 
 static bool send_record(const struct lg_log_record *record)
@@ -107,13 +136,6 @@ static bool send_record(const struct lg_log_record *record)
 static bool emit_record(const struct lg_log_record *record)
 {
     return sink.child >= 0 ? send_record(record) : write_record(record);
-}
-
-static int64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 static void tell_lost(struct lg_log_record record)

@@ -64,13 +64,13 @@ static bool try_dir(char *path, const char *dir, const char *name)
  * when that cannot be told. */
 static void build_dir(char *dir, size_t size, const char *name)
 {
-    char exe[PATH_MAX];
+    char exe[PATH_MAX / 2];
     ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
     exe[len > 0 ? len : 0] = '\0';
     char *slash = strrchr(exe, '/');
     if (slash)
         *slash = '\0';
-    int need = snprintf(dir, size, "%s/plugins/%s", exe, name);
+    int need = snprintf(dir, size, "%s/plugins/%.255s", exe, name);
     if (!slash || need < 0 || (size_t)need >= size)
         dir[0] = '\0';
 }
@@ -163,6 +163,14 @@ int lg_plugin_set_load(struct lg_conf *conf, struct lg_plugin_set **ret_set)
     bool ok = true;
     for (size_t i = 0; i < count; i++)
         ok = add_plugin(conf, set, names[i]) && ok;
+    if (ok && count == 0 && lg_conf_bool(conf, LG_OPT_need_app)) {
+        const struct lg_setting *need =
+            lg_conf_at(conf, LG_OPT_need_app, lg_conf_count(conf, LG_OPT_need_app) - 1);
+        lg_conf_report(conf, LG_DIAG_ERROR, need->where,
+            "need-app: nothing is configured that could answer a request (a glusterfs-mount, or "
+            "plugin = NAME)");
+        ok = false;
+    }
     return ok ? 0 : -LG_E_CONF;
 }
 

@@ -50,7 +50,8 @@ const char *lg_conn_peer(const struct lg_conn *conn)
 bool lg_conn_keeps_alive(const struct lg_conn *conn)
 {
     const struct lg_request *request = &conn->ex->request;
-    if (!conn->is_http || !request->keep_alive || conn->worker->draining)
+    if (!conn->is_http || !request->keep_alive || conn->worker->draining ||
+        conn->worker->options.idle_timeout_ms == 0)
         return false;
     if (conn->complete)
         return true;
@@ -469,8 +470,7 @@ void lg_conn_want_body(struct lg_conn *conn)
         conn->body_bytes == 0 && conn->is_http)
         lg_conn_send(conn, LG_HTTP_CONTINUE.ptr, LG_HTTP_CONTINUE.len, NULL, NULL);
     conn->continued = true;
-    if (conn->pending.len > 0)
-        process_pending(conn);
+    process_pending(conn); /* even without bytes: the END may be all that is due */
     update_reading(conn);
     lg_conn_arm(conn);
 }

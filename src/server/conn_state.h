@@ -62,9 +62,10 @@ struct lg_conn {
     bool reading : 1;
     bool processing : 1; /* inside process(): do not recurse */
     bool dirty : 1;
-    bool ends : 1; /* close once everything is written */
-    bool cut : 1;  /* and then by a reset */
-    bool eof : 1;  /* the client will send no more */
+    bool ends : 1;   /* close once everything is written */
+    bool cut : 1;    /* and then by a reset */
+    bool broken : 1; /* bytes were lost: cut at once */
+    bool eof : 1;    /* the client will send no more */
     bool lingering : 1;
     bool closing : 1;
     uint16_t peer_port;

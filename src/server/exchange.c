@@ -224,7 +224,7 @@ bool lg_exchange_body_full(struct lg_exchange *ex)
 /* ---- the way out ---- */
 
 /* Counts and logs an answer that is over; `why` = cut short, NULL = whole. */
-static void account(struct lg_exchange *ex, const char *why)
+static void account(struct lg_exchange *ex, enum lg_level level, const char *why)
 {
     const struct lg_server_options *options = &ex->worker->options;
     struct lg_shm_worker *slot = ex->worker->setup->slot;
@@ -246,10 +246,9 @@ static void account(struct lg_exchange *ex, const char *why)
         return;
     const char *uri = ex->uri.ptr ? ex->uri.ptr : "-";
     const char *method = ex->method.ptr ? ex->method.ptr : "-";
-    lg_log(why ? LG_LOG_ERROR : LG_LOG_INFO, "request",
-        "%s \"%s %s\" %d %" PRId64 " bytes in %" PRIu64 ".%03u ms%s%s", lg_conn_peer(ex->conn),
-        method, uri, status, ex->sent, took_us / 1000, (unsigned)(took_us % 1000),
-        why ? ": cut short: " : "", why ? why : "");
+    lg_log(level, "request", "%s \"%s %s\" %d %" PRId64 " bytes in %" PRIu64 ".%03u ms%s%s",
+        lg_conn_peer(ex->conn), method, uri, status, ex->sent, took_us / 1000,
+        (unsigned)(took_us % 1000), why ? ": cut short: " : "", why ? why : "");
 }
 
 static void drop_answer(struct lg_exchange *ex)
@@ -269,12 +268,15 @@ static void drop_answer(struct lg_exchange *ex)
 
 void lg_exchange_orphan(struct lg_exchange *ex)
 {
+    bool halfway = ex->answering && !ex->ended;
+    if (halfway && ex->conn)
+        account(ex, LG_LOG_INFO, "the client went away");
     pthread_mutex_lock(&ex->lock);
     ex->conn = NULL;
     ex->gone = true;
     pthread_cond_broadcast(&ex->changed);
     pthread_mutex_unlock(&ex->lock);
-    if (ex->answering && !ex->ended)
+    if (halfway)
         drop_answer(ex);
 }
 
@@ -292,7 +294,7 @@ static void finish(struct lg_exchange *ex, const char *why)
         return;
     if (ex->chunked && !why)
         lg_conn_send(conn, LG_HTTP_CHUNK_LAST.ptr, LG_HTTP_CHUNK_LAST.len, NULL, NULL);
-    account(ex, why);
+    account(ex, why ? LG_LOG_ERROR : LG_LOG_INFO, why);
     if (why)
         lg_conn_abort(conn);
     else

@@ -33,7 +33,7 @@ struct lg_accepting {
 struct lg_server_options {
     uint64_t read_timeout_ms;  /* no progress in a head or body */
     uint64_t head_timeout_ms;  /* a whole head */
-    uint64_t idle_timeout_ms;  /* keep-alive, between requests */
+    uint64_t idle_timeout_ms;  /* keep-alive, between requests; 0 = none */
     uint64_t write_timeout_ms; /* no progress in an answer */
     uint64_t drain_timeout_ms;
     uint64_t body_max; /* limit-post; 0 = none */

@@ -31,7 +31,7 @@ int lg_server_options_read(const struct lg_conf *conf, struct lg_server_options 
     uint64_t http_ms = (uint64_t)lg_conf_number(conf, LG_OPT_http_timeout);
     options.read_timeout_ms = io_ms;
     options.head_timeout_ms = io_ms * 10;
-    options.idle_timeout_ms = http_ms;
+    options.idle_timeout_ms = (uint64_t)lg_conf_number(conf, LG_OPT_http_keepalive);
     /* A reader may pause; only where the user set a time is it cut off sooner. */
     options.write_timeout_ms = lg_conf_count(conf, LG_OPT_socket_timeout) ? io_ms : http_ms;
     options.drain_timeout_ms = (uint64_t)lg_conf_number(conf, LG_OPT_worker_reload_mercy);

@@ -46,8 +46,10 @@ void lg_conn_send(
     if (!room || len == 0) {
         if (release)
             release(arg);
-        if (!room && !conn->closing)
-            lg_conn_close(conn, true); /* out of memory: a hole must not pass for the answer */
+        if (!room && !conn->closing) { /* out of memory: a hole must not pass for the answer */
+            conn->broken = true;
+            mark_dirty(conn);
+        }
         return;
     }
     if (out->bytes == 0)
@@ -63,19 +65,22 @@ size_t lg_conn_queued(const struct lg_conn *conn)
     return conn->out.bytes;
 }
 
-static void pop(struct lg_out *out)
+static struct lg_chunk pop(struct lg_out *out)
 {
     struct lg_chunk chunk = *chunk_at(out, 0);
     out->first = (out->first + 1) & (out->cap - 1);
     out->count--;
     out->offset = 0;
-    if (chunk.release)
-        chunk.release(chunk.arg);
+    return chunk;
 }
 
+/* `written` bytes are out, of at most IOV_MAX_OUT chunks. Their releases come
+ * last: a source may answer one by ending, and that may close the connection. */
 static void advance(struct lg_conn *conn, size_t written)
 {
     struct lg_out *out = &conn->out;
+    struct lg_chunk done[IOV_MAX_OUT];
+    size_t count = 0;
     out->bytes -= written;
     out->mark_ms = lg_worker_now_ms(conn->worker);
     atomic_fetch_add_explicit(&conn->worker->setup->slot->tx_bytes, written, memory_order_relaxed);
@@ -83,18 +88,24 @@ static void advance(struct lg_conn *conn, size_t written)
         size_t left = chunk_at(out, 0)->len - out->offset;
         if (written < left) {
             out->offset += written;
-            return;
+            break;
         }
         written -= left;
-        pop(out);
+        done[count++] = pop(out);
     }
+    for (size_t i = 0; i < count; i++)
+        if (done[i].release)
+            done[i].release(done[i].arg);
 }
 
 void lg_out_release(struct lg_conn *conn)
 {
     struct lg_out *out = &conn->out;
-    while (out->count > 0)
-        pop(out);
+    while (out->count > 0) {
+        struct lg_chunk chunk = pop(out);
+        if (chunk.release)
+            chunk.release(chunk.arg);
+    }
     free(out->chunks);
     *out = (struct lg_out){0};
 }
@@ -129,6 +140,8 @@ static void on_written(uv_write_t *request, int status)
         return;
     }
     advance(conn, bytes);
+    if (conn->closing)
+        return;
     mark_dirty(conn);
     if (conn->ex)
         lg_exchange_drained(conn->ex);
@@ -151,6 +164,10 @@ static void flush(struct lg_conn *conn)
 {
     struct lg_out *out = &conn->out;
     conn->dirty = false;
+    if (conn->broken) {
+        lg_conn_close(conn, true);
+        return;
+    }
     for (int round = 0; out->bytes > 0 && !out->in_flight && !conn->closing; round++) {
         uv_buf_t bufs[IOV_MAX_OUT];
         size_t bytes;

@@ -109,7 +109,7 @@ def web(legatus_module):
         processes = 1
         threads = 4
         socket-timeout = 1
-        http-timeout = 3
+        http-keepalive = 3
         limit-post = 100k
         add-header = X-Rack: a: b
         disable-logging = true
@@ -372,6 +372,20 @@ def test_slow_readers_cost_no_thread_and_are_cut_off(web):
     finally:
         for client in slow:
             client.sock.close()
+
+
+def test_keep_alive_can_be_turned_off(legatus):
+    web = legatus(
+        """
+        http-socket = {http}
+        http-socket-modifier1 = 200
+        http-keepalive = 0
+        """,
+        plugin="probe",
+    )
+    with Client(web.address) as client:
+        _, headers, _ = client.send(get("/pid")).answer()
+        assert headers["connection"] == "close" and client.rest() == CLOSES
 
 
 def test_an_idle_connection_is_closed_without_a_word(web):

@@ -3,6 +3,7 @@
  *
  *   /pid            the worker's pid, from `fast`
  *   /vars           some variables, NAME=value lines, from `fast`
+ *   /bytes/N        N bytes (at most 1 MiB) out of memory, from `fast`
  *   /sleep/MS       waits, then answers "slept MS"
  *   /lane/MS        the same in a lane of one that lets two wait; ?timeout=MS
  *   /echo           the request's body
@@ -20,10 +21,11 @@
 #include <unistd.h>
 
 #define BLOCK 65536
+#define BYTES (1 << 20)
 
 struct probe {
     struct lg_lane *lane;
-    char block[BLOCK]; /* what bodies are made of */
+    char block[BYTES]; /* what bodies are made of */
 };
 
 static const char *path_of(const struct lg_request *request)
@@ -72,6 +74,11 @@ static enum lg_verdict probe_fast(void *state, struct lg_request *request)
     const char *path = path_of(request);
     if (strcmp(path, "/pid") == 0) {
         answer_text(request, lg_request_printf(request, "%d", (int)getpid()));
+        return LG_ANSWERED;
+    }
+    if (starts(path, "/bytes/") && number(path) >= 0 && number(path) <= BYTES) {
+        lg_answer(request, 200);
+        lg_answer_bytes(request, probe->block, (size_t)number(path), NULL, NULL);
         return LG_ANSWERED;
     }
     if (starts(path, "/vars")) {

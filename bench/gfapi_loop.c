@@ -1,0 +1,159 @@
+/* The yardstick: files read through libgfapi by a plain loop on N threads, with
+ * no server in front. Each thread looks a file up, reads it to the end and lets
+ * it go, over and over. Built and run by bench/run; depends on nothing of ours.
+ *
+ *   gfapi_loop HOST PORT VOLUME FOLDER FILES SIZE THREADS SECONDS
+ *
+ * Reads FOLDER/0 to FOLDER/FILES-1, SIZE bytes each, and prints one JSON object:
+ * requests, errors, seconds.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <glusterfs/api/glfs-handles.h>
+#include <glusterfs/api/glfs.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHUNK_SIZE  ((size_t)1 << 20)
+#define THREADS_MAX 256
+
+struct run {
+    glfs_t *volume;
+    const char *folder;
+    long files;
+    long size; /* bytes of each file */
+    atomic_bool stop;
+};
+
+struct loop {
+    pthread_t thread;
+    struct run *run;
+    unsigned next; /* file to begin with, so that threads differ */
+    long requests;
+    long errors;
+};
+
+/* Reads one file as a server must: to its end. 0, or -1. */
+static int read_file(struct run *run, const char *path, char *chunk)
+{
+    struct stat st;
+    struct glfs_object *object = glfs_h_lookupat(run->volume, NULL, path, &st, 1);
+    long got = 0;
+
+    if (!object) {
+        return -1;
+    }
+    while (got < st.st_size) {
+        ssize_t n = glfs_h_anonymous_read(run->volume, object, chunk, CHUNK_SIZE, got);
+
+        if (n <= 0) {
+            break;
+        }
+        got += n;
+    }
+    glfs_h_close(object);
+    return got == run->size ? 0 : -1;
+}
+
+static void *loop_main(void *arg)
+{
+    struct loop *loop = arg;
+    struct run *run = loop->run;
+    char *chunk = malloc(CHUNK_SIZE);
+    char path[4096];
+
+    while (chunk && !atomic_load(&run->stop)) {
+        unsigned file = loop->next++ % (unsigned)run->files;
+
+        snprintf(path, sizeof(path), "%s/%u", run->folder, file);
+        if (read_file(run, path, chunk) == 0) {
+            loop->requests++;
+        } else {
+            loop->errors++;
+        }
+    }
+    free(chunk);
+    return NULL;
+}
+
+static glfs_t *open_volume(const char *host, int port, const char *name)
+{
+    glfs_t *volume = glfs_new(name);
+
+    if (!volume || glfs_set_volfile_server(volume, "tcp", host, port) != 0) {
+        return NULL;
+    }
+    glfs_set_logging(volume, "/dev/null", 0);
+    return glfs_init(volume) == 0 ? volume : NULL;
+}
+
+static double now_s(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* Runs the loops and prints what they did. 0, or -1 when a thread did not start. */
+static int measure(struct run *run, unsigned threads, double seconds)
+{
+    struct loop loops[THREADS_MAX] = {0};
+    unsigned started = 0;
+    long requests = 0;
+    long errors = 0;
+    double began = now_s();
+
+    for (; started < threads; started++) {
+        loops[started].run = run;
+        loops[started].next = started * 7;
+        if (pthread_create(&loops[started].thread, NULL, loop_main, &loops[started]) != 0) {
+            break;
+        }
+    }
+    usleep((useconds_t)(seconds * 1e6));
+    atomic_store(&run->stop, true);
+    for (unsigned i = 0; i < started; i++) {
+        pthread_join(loops[i].thread, NULL);
+        requests += loops[i].requests;
+        errors += loops[i].errors;
+    }
+    printf("{\"requests\": %ld, \"errors\": %ld, \"seconds\": %.3f}\n", requests, errors,
+        now_s() - began);
+    fflush(stdout);
+    return started == threads ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct run run = {0};
+    int result;
+
+    if (argc != 9) {
+        fprintf(stderr, "usage: %s HOST PORT VOLUME FOLDER FILES SIZE THREADS SECONDS\n", argv[0]);
+        return 2;
+    }
+    run.folder = argv[4];
+    run.files = strtol(argv[5], NULL, 10);
+    run.size = strtol(argv[6], NULL, 10);
+    unsigned threads = (unsigned)strtoul(argv[7], NULL, 10);
+    double seconds = strtod(argv[8], NULL);
+
+    if (run.files <= 0 || threads == 0 || threads > THREADS_MAX || !(seconds > 0)) {
+        fprintf(stderr, "%s: files, threads (at most %d) and seconds must be positive\n", argv[0],
+            THREADS_MAX);
+        return 2;
+    }
+    run.volume = open_volume(argv[1], atoi(argv[2]), argv[3]);
+    if (!run.volume) {
+        perror("gfapi_loop: the volume cannot be opened");
+        return 1;
+    }
+    result = measure(&run, threads, seconds);
+    /* glfs_fini takes ten seconds and gives nothing back that exit does not. */
+    _exit(result == 0 ? 0 : 1);
+}

@@ -1,0 +1,71 @@
+/* What a failed call means: for the client a status, for the log a volume that
+ * went away or is back. Depends on nothing but errno and the log.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "gl.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SAY_AGAIN_MS 10000
+
+int gl_status(int error)
+{
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ESTALE: /* the file was replaced while we looked, twice */
+        return 404;
+    case EACCES:
+    case EPERM:
+        return 403;
+    case ENOTCONN:
+    case EIO:
+    case ETIMEDOUT:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case ECONNABORTED:
+    case EPIPE:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ESHUTDOWN:
+        return 503;
+    default:
+        return 500;
+    }
+}
+
+static void note_away(struct gl_mount *mount, int error)
+{
+    int here = GL_HERE;
+    int64_t now_ms = gl_now_ms();
+    int64_t said_ms = atomic_load(&mount->away_said_ms);
+    bool say = said_ms == 0 || now_ms - said_ms > SAY_AGAIN_MS;
+    if (!atomic_compare_exchange_strong(&mount->away, &here, say ? GL_AWAY : GL_AWAY_UNSAID))
+        return;
+    atomic_store(&mount->away_since_ms, now_ms);
+    if (!say)
+        return;
+    atomic_store(&mount->away_said_ms, now_ms);
+    lg_log(LG_LOG_WARN, GL_ROOM, "volume \"%s\" is away (%s): 503 until it is back",
+        mount->options->volume, strerror(error));
+}
+
+void gl_mount_note(struct gl_mount *mount, int error)
+{
+    /* EIO may be one file's split brain or one bad disk: no sign for the volume. */
+    if (error == EIO)
+        return;
+    if (gl_status(error) == 503) {
+        note_away(mount, error);
+        return;
+    }
+    if (atomic_load_explicit(&mount->away, memory_order_relaxed) == GL_HERE)
+        return;
+    if (atomic_exchange(&mount->away, GL_HERE) == GL_AWAY)
+        lg_log(LG_LOG_INFO, GL_ROOM, "volume \"%s\" is back after %lld ms", mount->options->volume,
+            (long long)(gl_now_ms() - atomic_load(&mount->away_since_ms)));
+}

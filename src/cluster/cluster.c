@@ -1,0 +1,238 @@
+/* The legion process's outside: checking, making, freeing; and what the master
+ * does for it when it is dead. Must not depend on server.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/cluster.h"
+#include "cluster/node.h"
+
+#include "legatus/plugin.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+unsigned lg_cluster_legion_count(const struct lg_conf *conf)
+{
+    return (
+        unsigned)(lg_conf_count(conf, LG_OPT_legion) + lg_conf_count(conf, LG_OPT_legion_mcast));
+}
+
+int lg_cluster_check(struct lg_conf *conf)
+{
+    struct lg_cluster_plan plan;
+    struct lg_plan_report report = {.conf = conf};
+    bool ok = lg_cluster_plan_read(&plan, conf, &report);
+    lg_cluster_plan_free(&plan);
+    return ok ? 0 : -LG_E_CONF;
+}
+
+/* ---- Making ------------------------------------------------------------------------- */
+
+/* RFC 4122, version 4. */
+static int make_uuid(char out[LG_LEGION_UUID_LEN + 1])
+{
+    unsigned char b[16];
+    if (getrandom(b, sizeof b, 0) != (ssize_t)sizeof b)
+        return -LG_E_SYS;
+    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+    snprintf(out, LG_LEGION_UUID_LEN + 1,
+        "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2],
+        b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    return 0;
+}
+
+static void make_hostname(char out[LG_LEGION_NAME_MAX + 1])
+{
+    if (gethostname(out, LG_LEGION_NAME_MAX) != 0 || !out[0])
+        snprintf(out, LG_LEGION_NAME_MAX + 1, "localhost");
+    out[LG_LEGION_NAME_MAX] = '\0';
+    for (char *c = out; *c; c++)
+        if (*c <= ' ' || *c > '~')
+            *c = '-';
+}
+
+static int find_peers(struct lg_node *node)
+{
+    char why[LG_WHY_SIZE];
+    for (size_t i = 0; i < node->plan->node_count; i++) {
+        const struct lg_plan_node *from = &node->plan->nodes[i];
+        struct lg_endpoint endpoint;
+        if (lg_address_resolve(&from->address, node->bound.addr.ss_family, &endpoint, why)) {
+            lg_log(LG_LOG_ERROR, "legion", "%s: legion-node %s: %s", node->plan->name, from->text,
+                why);
+            return -LG_E_NOTFOUND;
+        }
+        if (endpoint.addr.ss_family != node->bound.addr.ss_family) {
+            lg_log(LG_LOG_ERROR, "legion",
+                "%s: legion-node %s cannot be reached from %s: expected an address of the same "
+                "kind",
+                node->plan->name, from->text, node->plan->addr_text);
+            return -LG_E_CONF;
+        }
+        bool self = lg_endpoint_eq(&endpoint, &node->bound);
+        if (!self || lg_address_is_group(&from->address))
+            node->peers[node->peer_count++] = (struct lg_node_peer){endpoint, from->text};
+    }
+    return 0;
+}
+
+static int open_node(struct lg_cluster *cluster, struct lg_node *node)
+{
+    const struct lg_legion_plan *plan = node->plan;
+    char why[LG_WHY_SIZE] = "";
+    int err = make_uuid(node->uuid);
+    if (!err)
+        err = lg_cipher_new(plan->cipher, plan->secret, plan->iv, &node->cipher, why, sizeof why);
+    if (!err)
+        err = lg_address_listen(
+            &plan->address, cluster->plan.ttl, cluster->plan.loop, &node->fd, &node->bound, why);
+    if (err) {
+        lg_log(LG_LOG_ERROR, "legion", "%s: %s: %s", plan->name, plan->addr_text,
+            why[0] ? why : lg_err_text(err));
+        return err;
+    }
+    return find_peers(node);
+}
+
+int lg_cluster_new(const struct lg_conf *conf, struct lg_shm *shm, struct lg_cluster **ret_cluster)
+{
+    struct lg_cluster *cluster = calloc(1, sizeof *cluster);
+    if (!cluster)
+        return -LG_E_NOMEM;
+    struct lg_plan_report report = {0};
+    int err = lg_cluster_plan_read(&cluster->plan, conf, &report) ? 0 : -LG_E_CONF;
+    cluster->shm = shm;
+    make_hostname(cluster->hostname);
+    for (size_t i = 0; i < cluster->plan.count && !err; i++) {
+        struct lg_node *node = &cluster->nodes[cluster->count++];
+        node->cluster = cluster;
+        node->plan = cluster->plan.legions[i];
+        node->index = (unsigned)i;
+        node->fd = -1;
+        err = open_node(cluster, node);
+    }
+    if (err) {
+        lg_cluster_free(cluster);
+        return err;
+    }
+    *ret_cluster = cluster;
+    return 0;
+}
+
+void lg_cluster_free(struct lg_cluster *cluster)
+{
+    if (!cluster)
+        return;
+    for (size_t i = 0; i < cluster->count; i++)
+        lg_node_free(&cluster->nodes[i]);
+    lg_cluster_plan_free(&cluster->plan);
+    free(cluster);
+}
+
+/* ---- Rescue ------------------------------------------------------------------------------ */
+
+/* Waits for a child that may outlive its time. */
+static int wait_bounded(pid_t pid, int64_t timeout_ms)
+{
+    int status = 0;
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    int wait_ms = timeout_ms < INT32_MAX ? (int)timeout_ms : INT32_MAX;
+    int ready;
+    do
+        ready = fd < 0 ? 0 : poll(&poll_fd, 1, wait_ms);
+    while (ready < 0 && errno == EINTR);
+    if (ready <= 0)
+        kill(-pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+static void undo(const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion,
+    const struct lg_hook_env *env)
+{
+    for (size_t i = 0; i < legion->hook_count; i++) {
+        const struct lg_hook *hook = &legion->hooks[i];
+        pid_t pid;
+        if (hook->phase != LG_PHASE_UNLORD)
+            continue;
+        lg_hook_say(hook, legion->name);
+        if (hook->action != LG_ACTION_CMD) {
+            lg_hook_act(hook, legion->name);
+            continue;
+        }
+        int status = lg_hook_spawn(hook->argument, env, -1, &pid)
+                         ? -1
+                         : wait_bounded(pid, plan->hook_timeout_ms);
+        char text[64];
+        if (status != 0)
+            lg_log(LG_LOG_ERROR, "legion", "%s: the unlord hook \"%s\" %s", legion->name,
+                hook->text, lg_hook_status_text(status, text));
+    }
+}
+
+static pid_t undo_apart(const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion,
+    const struct lg_shm_legion *state)
+{
+    struct lg_hook_env env = {
+        .legion = legion->name,
+        .self.valor = state->valor,
+        .epoch = state->epoch,
+        .phase = LG_PHASE_UNLORD,
+    };
+    memcpy(env.self.uuid, state->uuid, sizeof env.self.uuid);
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    sigset_t none;
+    sigemptyset(&none);
+    for (int signal_number = 1; signal_number < SIGRTMIN; signal_number++)
+        signal(signal_number, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setpgid(0, 0); /* a Ctrl-C for the master is not for us: the address must go */
+    undo(plan, legion, &env);
+    _exit(0);
+}
+
+/* The snapshot's writer is dead: the title is withdrawn in its name. */
+static void withdraw(struct lg_shm *shm, unsigned index, struct lg_shm_legion *state)
+{
+    state->lord_since_s = 0;
+    state->lease_until_ms = 0;
+    state->epoch = 0;
+    lg_shm_legion_publish(shm, index, state);
+}
+
+size_t lg_cluster_rescue(const struct lg_conf *conf, struct lg_shm *shm, int *ret_pids, size_t max)
+{
+    struct lg_cluster_plan plan;
+    struct lg_plan_report report = {0};
+    struct lg_shm_legion *state = calloc(1, sizeof *state);
+    size_t count = 0;
+    (void)lg_cluster_plan_read(&plan, conf, &report);
+    for (size_t i = 0; state && i < plan.count; i++) {
+        if (!lg_shm_legion_read(shm, (unsigned)i, state) || state->epoch == 0)
+            continue;
+        lg_log(LG_LOG_WARN, "legion",
+            "%s: the legion process is gone with the title: running its unlord hooks",
+            plan.legions[i]->name);
+        pid_t pid = count < max ? undo_apart(&plan, plan.legions[i], state) : -1;
+        if (pid > 0)
+            ret_pids[count++] = pid;
+        else
+            lg_log(LG_LOG_ERROR, "legion", "%s: no process for the unlord hooks",
+                plan.legions[i]->name);
+        withdraw(shm, (unsigned)i, state);
+    }
+    free(state);
+    lg_cluster_plan_free(&plan);
+    return count;
+}

@@ -1,0 +1,208 @@
+/* Hooks as child processes. Must not depend on server.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/hooks.h"
+
+#include "legatus/plugin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define EXEC_FAILED 127
+
+/* ---- Environment ---------------------------------------------------------------------- */
+
+static void set_text(const char *name, const char *value)
+{
+    setenv(name, value, 1);
+}
+
+static void set_number(const char *name, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    setenv(name, text, 1);
+}
+
+/* In the child, whose environment is its own already. */
+static void set_environment(const struct lg_hook_env *env)
+{
+    set_text("LEGION_NAME", env->legion);
+    set_text("LEGION_PHASE", lg_legion_phase_name(env->phase));
+    set_number("LEGION_EPOCH", env->epoch);
+    set_number("LEGION_VALOR", env->self.valor);
+    set_text("LEGION_UUID", env->self.uuid);
+    set_text("LEGION_LORD_NAME", env->lord.name);
+    set_number("LEGION_LORD_VALOR", env->lord.valor);
+    set_text("LEGION_LORD_UUID", env->lord.uuid);
+    if (!env->node.uuid[0])
+        return;
+    set_text("LEGION_NODE_NAME", env->node.name);
+    set_number("LEGION_NODE_VALOR", env->node.valor);
+    set_text("LEGION_NODE_UUID", env->node.uuid);
+}
+
+/* ---- Processes --------------------------------------------------------------------------- */
+
+static void reset_signals(void)
+{
+    for (int signal_number = 1; signal_number < SIGRTMIN; signal_number++)
+        signal(signal_number, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static _Noreturn void run_child(
+    const char *command, const struct lg_hook_env *env, int out_fd, pid_t parent)
+{
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* an orphan must not finish what others undo */
+    if (getppid() != parent)
+        _exit(EXEC_FAILED);
+    reset_signals();
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null_fd >= 0)
+        dup2(null_fd, STDIN_FILENO);
+    if (out_fd >= 0) {
+        dup2(out_fd, STDOUT_FILENO);
+        dup2(out_fd, STDERR_FILENO);
+    }
+    close_range(STDERR_FILENO + 1, ~0U, 0);
+    set_environment(env);
+    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+    _exit(EXEC_FAILED);
+}
+
+int lg_hook_spawn(const char *command, const struct lg_hook_env *env, int out_fd, pid_t *ret_pid)
+{
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid < 0)
+        return -LG_E_SYS;
+    if (pid == 0)
+        run_child(command, env, out_fd, parent);
+    setpgid(pid, pid); /* whoever comes first: a kill right now finds the group */
+    *ret_pid = pid;
+    return 0;
+}
+
+const char *lg_hook_status_text(int status, char text[64])
+{
+    if (WIFSIGNALED(status))
+        snprintf(text, 64, "was ended by signal %d", WTERMSIG(status));
+    else
+        snprintf(text, 64, "returned %d", WEXITSTATUS(status));
+    return text;
+}
+
+/* uWSGI's wording, with its underscores: people's alarms match on it. */
+void lg_hook_say(const struct lg_hook *hook, const char *legion)
+{
+    const char *phase = hook->phase == LG_PHASE_NODE_JOINED ? "node_joined"
+                        : hook->phase == LG_PHASE_NODE_LEFT ? "node_left"
+                                                            : lg_legion_phase_name(hook->phase);
+    lg_log(LG_LOG_INFO, "legion", "[uwsgi-legion] (phase: %s legion: %s) calling %s", phase, legion,
+        hook->text);
+}
+
+void lg_hook_act(const struct lg_hook *hook, const char *legion)
+{
+    if (hook->action == LG_ACTION_LOG)
+        lg_log(LG_LOG_INFO, "legion", "%s", hook->argument);
+    else
+        lg_log(LG_LOG_WARN, "legion", "%s: %s is not delivered yet", legion, hook->text);
+}
+
+/* ---- Phases --------------------------------------------------------------------------------- */
+
+static const struct lg_hook *next_hook(struct lg_runner *runner)
+{
+    while (runner->next < runner->plan->hook_count) {
+        const struct lg_hook *hook = &runner->plan->hooks[runner->next++];
+        if (hook->phase == runner->env.phase)
+            return hook;
+    }
+    return NULL;
+}
+
+static bool spawn(struct lg_runner *runner, const struct lg_hook *hook, int64_t now_ms)
+{
+    int fd = lg_outputs_add(runner->outputs, runner->plan->name, lg_legion_phase_name(hook->phase));
+    int err = lg_hook_spawn(hook->argument, &runner->env, fd, &runner->pid);
+    int why = errno;
+    if (fd >= 0)
+        close(fd);
+    if (err) {
+        lg_log(LG_LOG_ERROR, "legion", "%s: the %s hook \"%s\" could not be started: %s",
+            runner->plan->name, lg_legion_phase_name(hook->phase), hook->text, strerror(why));
+        runner->pid = 0;
+        runner->failed = true;
+        return false;
+    }
+    runner->timed_out = false;
+    runner->deadline_ms = now_ms + runner->timeout_ms;
+    return true;
+}
+
+/* Runs on to the next process; true when there is none. */
+static bool advance(struct lg_runner *runner, int64_t now_ms)
+{
+    const struct lg_hook *hook;
+    while (!runner->killed && (hook = next_hook(runner))) {
+        lg_hook_say(hook, runner->plan->name);
+        if (hook->action != LG_ACTION_CMD)
+            lg_hook_act(hook, runner->plan->name);
+        else if (spawn(runner, hook, now_ms))
+            return false;
+    }
+    return true;
+}
+
+bool lg_runner_start(struct lg_runner *runner, const struct lg_hook_env *env, int64_t now_ms)
+{
+    runner->env = *env;
+    runner->next = 0;
+    runner->pid = 0;
+    runner->killed = false;
+    runner->failed = false;
+    return advance(runner, now_ms);
+}
+
+bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms)
+{
+    const struct lg_hook *hook = &runner->plan->hooks[runner->next - 1];
+    char text[64];
+    runner->pid = 0;
+    if (status != 0) {
+        runner->failed = true;
+        lg_log(runner->killed ? LG_LOG_INFO : LG_LOG_ERROR, "legion", "%s: the %s hook \"%s\" %s%s",
+            runner->plan->name, lg_legion_phase_name(hook->phase), hook->text,
+            lg_hook_status_text(status, text),
+            runner->timed_out ? " (legion-hook-timeout)"
+            : runner->killed  ? " (no longer wanted)"
+                              : "");
+    }
+    return advance(runner, now_ms);
+}
+
+void lg_runner_kill(struct lg_runner *runner)
+{
+    runner->killed = true;
+    if (runner->pid > 0)
+        kill(-runner->pid, SIGKILL);
+}
+
+void lg_runner_check(struct lg_runner *runner, int64_t now_ms)
+{
+    if (runner->pid <= 0 || runner->timed_out || now_ms < runner->deadline_ms)
+        return;
+    runner->timed_out = true;
+    kill(-runner->pid, SIGKILL);
+}

@@ -1,0 +1,83 @@
+/* Inside cluster/: hooks as child processes.
+ *
+ * One runner per legion runs the hooks of one phase, one after the other, each
+ * in a process group of its own that a kill ends as a whole. What they write
+ * goes to the log, line by line. Nothing here waits.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LG_CLUSTER_HOOKS_H
+#define LG_CLUSTER_HOOKS_H
+
+#include "cluster/plan.h"
+
+#include <poll.h>
+#include <sys/types.h>
+
+#define LG_OUTPUTS_MAX 64  /* hooks' outputs read at a time, all legions together */
+#define LG_OUTPUT_LINE 512 /* bytes of a line of output; longer ones are cut up */
+
+/* What hooks are told in their environment. */
+struct lg_hook_env {
+    const char *legion; /* its name */
+    struct lg_legion_who self, lord, node;
+    uint64_t epoch;
+    enum lg_legion_phase_kind phase;
+};
+
+/* ---- Output -------------------------------------------------------------------------- */
+
+struct lg_output {
+    int fd; /* -1 = free */
+    const char *legion, *phase;
+    size_t len;
+    char line[LG_OUTPUT_LINE];
+};
+
+struct lg_outputs {
+    struct lg_output all[LG_OUTPUTS_MAX];
+    size_t next; /* where to look for a free one; the oldest goes when none is */
+};
+
+void lg_outputs_init(struct lg_outputs *outputs);
+/* The write end for a child (close it after the fork), or -1: the child then
+ * keeps our own. */
+int lg_outputs_add(struct lg_outputs *outputs, const char *legion, const char *phase);
+/* Adds what is to be polled to `polls`; returns how many. */
+size_t lg_outputs_poll(const struct lg_outputs *outputs, struct pollfd *polls, size_t max);
+/* Logs what has come; a bounded amount. */
+void lg_outputs_drain(struct lg_outputs *outputs);
+void lg_outputs_close(struct lg_outputs *outputs);
+
+/* ---- Processes -------------------------------------------------------------------------- */
+
+/* Starts `command` in a new process group, its output to `out_fd` (-1 = ours).
+ * It dies with the caller. 0, or -LG_E_SYS (errno). */
+int lg_hook_spawn(
+    const char *command, const struct lg_hook_env *env, int out_fd, pid_t *ret_pid) LG_MUST_USE;
+/* "exit status 3", "signal 9" of a wait status. */
+const char *lg_hook_status_text(int status, char text[64]);
+/* The line that announces a hook, and the actions that need no process. */
+void lg_hook_say(const struct lg_hook *hook, const char *legion);
+void lg_hook_act(const struct lg_hook *hook, const char *legion);
+
+struct lg_runner {
+    const struct lg_legion_plan *plan;
+    struct lg_outputs *outputs;
+    int64_t timeout_ms; /* of one hook */
+    struct lg_hook_env env;
+    size_t next;         /* hook to look at next */
+    pid_t pid;           /* of the running hook; 0 = none */
+    int64_t deadline_ms; /* its end, CLOCK_BOOTTIME */
+    bool timed_out;
+    bool killed; /* no further hook of this phase */
+    bool failed; /* any of them */
+};
+
+/* Each returns true when the phase is over: then `failed` tells. */
+bool lg_runner_start(struct lg_runner *runner, const struct lg_hook_env *env, int64_t now_ms);
+bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms);
+/* Ends the running hook and its whole group; lg_runner_reaped follows. */
+void lg_runner_kill(struct lg_runner *runner);
+/* Ends it if its time is over. */
+void lg_runner_check(struct lg_runner *runner, int64_t now_ms);
+
+#endif

@@ -1,0 +1,407 @@
+/* Drives one legion: datagrams, hooks and time in, updates obeyed. Must not
+ * depend on server.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/node.h"
+
+#include "legatus/plugin.h"
+#include "legion/notes.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DATAGRAMS_MAX        64 /* read per wake-up: timers must not starve */
+#define STRANGERS_EVERY_MS   1000
+#define SEND_FAILED_EVERY_MS 10000
+
+static int64_t clock_ms(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t lg_node_now_ms(void)
+{
+    return clock_ms(CLOCK_BOOTTIME);
+}
+
+/* ---- Shared memory ------------------------------------------------------------------- */
+
+static void copy_members(struct lg_shm_legion *out, const struct lg_legion *legion)
+{
+    size_t count;
+    const struct lg_legion_member *members = lg_legion_members(legion, &count);
+    out->member_count = (uint32_t)(count < LG_MEMBERS_MAX ? count : LG_MEMBERS_MAX);
+    for (uint32_t i = 0; i < out->member_count; i++) {
+        struct lg_shm_member *member = &out->members[i];
+        memcpy(member->name, members[i].who.name, sizeof member->name);
+        memcpy(member->uuid, members[i].who.uuid, sizeof member->uuid);
+        member->valor = members[i].who.valor;
+        member->checksum = members[i].checksum;
+        member->last_seen_s = members[i].seen_s;
+        member->arbiter = members[i].who.valor == 0;
+    }
+}
+
+/* `epoch` tells the master that there is something to undo; `lord_since_s` tells
+ * the application that the title is to be used. */
+static void publish(struct lg_node *node)
+{
+    const struct lg_legion_state *state = lg_legion_state(node->legion);
+    struct lg_shm_legion *out = node->state;
+    bool lord = state->role == LG_ROLE_LORD;
+    bool rising = state->role == LG_ROLE_RISING;
+    out->checksum = state->checksum;
+    out->votes = state->votes;
+    out->epoch = state->epoch;
+    out->lord_since_s = lord ? state->title_s : 0;
+    out->lease_until_ms = lord || rising ? (uint64_t)state->title_until_ms : 0;
+    out->lord_valor = state->vote.valor;
+    memcpy(out->lord_uuid, state->vote.uuid, sizeof out->lord_uuid);
+    memcpy(out->lord_name, state->vote.name, sizeof out->lord_name);
+    copy_members(out, node->legion);
+    lg_shm_legion_publish(node->cluster->shm, node->index, out);
+}
+
+static void prepare_state(struct lg_node *node)
+{
+    struct lg_shm_legion *out = node->state;
+    const struct lg_legion_plan *plan = node->plan;
+    snprintf(out->name, sizeof out->name, "%s", plan->name);
+    snprintf(out->addr, sizeof out->addr, "%s", plan->addr_text);
+    memcpy(out->uuid, node->uuid, sizeof out->uuid);
+    out->valor = plan->valor;
+    out->quorum = plan->quorum;
+    out->node_count = (uint32_t)plan->node_count;
+    for (size_t i = 0; i < plan->node_count; i++)
+        snprintf(out->nodes[i], sizeof out->nodes[i], "%s", plan->nodes[i].text);
+    out->scroll_len = (uint32_t)strnlen(plan->scroll, sizeof out->scroll);
+    memcpy(out->scroll, plan->scroll, out->scroll_len);
+}
+
+/* ---- Sending --------------------------------------------------------------------------- */
+
+static bool worth_a_line(int err)
+{
+    switch (err) {
+    case EAGAIN:
+    case ENOBUFS:
+    case EINTR:
+    case ECONNREFUSED: /* a peer that is down, as peers are now and then */
+    case ENOENT:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static void send_to_peers(struct lg_node *node, const char *datagram, size_t len)
+{
+    for (size_t i = 0; i < node->peer_count; i++) {
+        const struct lg_node_peer *peer = &node->peers[i];
+        const struct sockaddr *addr = (const struct sockaddr *)&peer->endpoint.addr;
+        if (sendto(node->fd, datagram, len, MSG_DONTWAIT | MSG_NOSIGNAL, addr,
+                peer->endpoint.len) >= 0 ||
+            !worth_a_line(errno))
+            continue;
+        int err = errno;
+        int64_t now_ms = lg_node_now_ms();
+        if (now_ms < node->send_failed_said_ms + SEND_FAILED_EVERY_MS)
+            continue;
+        node->send_failed_said_ms = now_ms;
+        lg_log(LG_LOG_WARN, "legion", "%s: nothing goes out to %s: %s", node->plan->name,
+            peer->text, strerror(err));
+    }
+}
+
+static void send_message(struct lg_node *node, const struct lg_legion_message *message)
+{
+    struct lg_cluster *cluster = node->cluster;
+    size_t len, sealed_len;
+    int err = lg_legion_encode(message, cluster->cleartext, sizeof cluster->cleartext, &len);
+    if (!err)
+        err = lg_cipher_seal(node->cipher, lg_slice_from(cluster->cleartext, len),
+            cluster->datagram + LG_LEGION_HEAD_SIZE, sizeof cluster->datagram - LG_LEGION_HEAD_SIZE,
+            &sealed_len);
+    if (err) {
+        lg_log(LG_LOG_ERROR, "legion", "%s: an announcement could not be made: %s",
+            node->plan->name, lg_err_text(err));
+        return;
+    }
+    lg_legion_head_encode((uint16_t)len, (unsigned char *)cluster->datagram);
+    send_to_peers(node, cluster->datagram, LG_LEGION_HEAD_SIZE + sealed_len);
+}
+
+/* ---- Obeying ----------------------------------------------------------------------------- */
+
+static void log_notes(struct lg_node *node)
+{
+    char line[LG_LEGION_LINE_SIZE];
+    struct lg_slice name = lg_slice_of(node->plan->name);
+    for (size_t i = 0; i < node->update.note_count; i++) {
+        const struct lg_legion_note *note = &node->update.notes[i];
+        lg_legion_note_render(note, name, line, sizeof line);
+        lg_log(lg_legion_note_is_warning(note) ? LG_LOG_WARN : LG_LOG_INFO, "legion", "%s", line);
+    }
+    if (node->update.notes_lost)
+        lg_log(LG_LOG_WARN, "legion", "%s: %zu lines were left out", node->plan->name,
+            node->update.notes_lost);
+}
+
+static void start_phase(struct lg_node *node)
+{
+    const struct lg_legion_phase *phase = &node->update.phase;
+    struct lg_hook_env env = {
+        .legion = node->plan->name,
+        .lord = phase->lord,
+        .node = phase->who,
+        .epoch = phase->epoch,
+        .phase = phase->kind,
+    };
+    env.self.valor = node->plan->valor;
+    memcpy(env.self.uuid, node->uuid, sizeof env.self.uuid);
+    if (lg_runner_start(&node->runner, &env, lg_node_now_ms())) {
+        node->hook_over = true;
+        node->hook_failed = node->runner.failed;
+    }
+}
+
+static void obey(struct lg_node *node)
+{
+    const struct lg_legion_update *update = &node->update;
+    log_notes(node);
+    if (update->kill_hooks)
+        lg_runner_kill(&node->runner);
+    /* Before the hooks of a new phase: whoever looks at the title while they run
+     * sees what they see. */
+    if (update->note_count || update->kill_hooks || update->run_hooks || update->announce)
+        publish(node);
+    if (update->run_hooks)
+        start_phase(node);
+    if (update->announce)
+        send_message(node, &update->message);
+    if (update->finished)
+        node->finished = true;
+}
+
+static void feed_one(struct lg_node *node, enum lg_legion_event_kind kind,
+    const struct lg_legion_message *message, bool failed)
+{
+    struct lg_legion_event event = {
+        .kind = kind,
+        .now_ms = lg_node_now_ms(), /* now, after the datagram was read */
+        .wall_ms = clock_ms(CLOCK_REALTIME),
+        .message = message,
+        .hook_failed = failed,
+    };
+    if (lg_legion_step(node->legion, &event, &node->update) == 0)
+        obey(node);
+}
+
+static void feed_hooks(struct lg_node *node)
+{
+    while (node->hook_over) {
+        node->hook_over = false;
+        feed_one(node, LG_EVENT_HOOK_DONE, NULL, node->hook_failed);
+        publish(node);
+    }
+}
+
+void lg_node_feed(
+    struct lg_node *node, enum lg_legion_event_kind kind, const struct lg_legion_message *message)
+{
+    feed_one(node, kind, message, false);
+    feed_hooks(node);
+}
+
+/* ---- Strangers ------------------------------------------------------------------------------ */
+
+static const char *address_text(const struct sockaddr_storage *from, char text[64])
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    if (from->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)from;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        snprintf(text, 64, "%s:%u", host, ntohs(in->sin_port));
+    } else if (from->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        snprintf(text, 64, "[%s]:%u", host, ntohs(in6->sin6_port));
+    } else {
+        snprintf(text, 64, "a unix socket");
+    }
+    return text;
+}
+
+static void say_strangers(struct lg_node *node, int64_t now_ms)
+{
+    struct lg_strangers *strangers = &node->strangers;
+    if (strangers->count == 0 || now_ms < strangers->said_ms + STRANGERS_EVERY_MS)
+        return;
+    lg_log(LG_LOG_WARN, "legion", "%s: %llu datagram(s) refused, the last %s", node->plan->name,
+        (unsigned long long)strangers->count, strangers->last);
+    strangers->count = 0;
+    strangers->said_ms = now_ms;
+}
+
+static void refuse(struct lg_node *node, const struct sockaddr_storage *from, const char *why)
+{
+    char text[64];
+    if (node->strangers.count++ == 0)
+        snprintf(node->strangers.last, sizeof node->strangers.last, "from %s: %s",
+            address_text(from, text), why);
+    say_strangers(node, lg_node_now_ms());
+}
+
+/* ---- Receiving --------------------------------------------------------------------------------
+ */
+
+static const char *refusal_text(enum lg_legion_refusal refusal)
+{
+    switch (refusal) {
+    case LG_REFUSED_LEGION:
+        return "it is of another legion";
+    case LG_REFUSED_SKEW:
+        return "its clock is too far from ours (legion-skew-tolerance)";
+    case LG_REFUSED_STALE:
+        return "it announces a death older than the node's last packet";
+    case LG_REFUSED_FULL:
+        return "the legion has too many members";
+    default:
+        return NULL;
+    }
+}
+
+static void take_datagram(
+    struct lg_node *node, struct lg_slice datagram, const struct sockaddr_storage *from)
+{
+    struct lg_cluster *cluster = node->cluster;
+    uint16_t expected;
+    struct lg_slice sealed;
+    size_t len;
+    if (lg_legion_head_decode(datagram, &expected, &sealed)) {
+        refuse(node, from, "it is not a legion's");
+        return;
+    }
+    if (lg_cipher_open(node->cipher, sealed, cluster->cleartext, sizeof cluster->cleartext, &len) ||
+        len != expected) {
+        refuse(node, from, "it was sealed with another cipher, secret or iv");
+        return;
+    }
+    struct lg_legion_message message;
+    if (lg_legion_decode(lg_slice_from(cluster->cleartext, len), &message)) {
+        refuse(node, from, "it was sealed with another secret or iv, or is malformed");
+        return;
+    }
+    lg_node_feed(node, LG_EVENT_RECEIVE, &message);
+    const char *why = refusal_text(node->update.refusal);
+    if (why)
+        refuse(node, from, why);
+}
+
+void lg_node_receive(struct lg_node *node)
+{
+    struct lg_cluster *cluster = node->cluster;
+    for (int i = 0; i < DATAGRAMS_MAX && !node->finished; i++) {
+        struct sockaddr_storage from = {0};
+        socklen_t from_len = sizeof from;
+        ssize_t got = recvfrom(node->fd, cluster->datagram, sizeof cluster->datagram,
+            MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from, &from_len);
+        if (got < 0)
+            return;
+        if ((size_t)got > sizeof cluster->datagram) {
+            refuse(node, &from, "it is too long");
+            continue;
+        }
+        take_datagram(node, lg_slice_from(cluster->datagram, (size_t)got), &from);
+    }
+}
+
+/* ---- Time and children
+ * ---------------------------------------------------------------------------- */
+
+bool lg_node_reaped(struct lg_node *node, pid_t pid, int status)
+{
+    if (node->runner.pid != pid || pid <= 0)
+        return false;
+    lg_outputs_drain(&node->cluster->outputs); /* its last words come before the verdict */
+    if (lg_runner_reaped(&node->runner, status, lg_node_now_ms())) {
+        node->hook_over = true;
+        node->hook_failed = node->runner.failed;
+        feed_hooks(node);
+    }
+    return true;
+}
+
+void lg_node_tick(struct lg_node *node)
+{
+    int64_t now_ms = lg_node_now_ms();
+    lg_runner_check(&node->runner, now_ms);
+    say_strangers(node, now_ms);
+    if (!node->finished && now_ms >= node->update.deadline_ms)
+        lg_node_feed(node, LG_EVENT_TIMEOUT, NULL);
+}
+
+int64_t lg_node_deadline_ms(const struct lg_node *node)
+{
+    int64_t at_ms = node->update.deadline_ms;
+    if (node->runner.pid > 0 && !node->runner.timed_out && node->runner.deadline_ms < at_ms)
+        at_ms = node->runner.deadline_ms;
+    return at_ms;
+}
+
+/* ---- Start and end
+ * ------------------------------------------------------------------------------------ */
+
+int lg_node_start(struct lg_node *node)
+{
+    const struct lg_cluster_plan *plan = &node->cluster->plan;
+    struct lg_legion_setup setup = {
+        .legion = lg_slice_of(node->plan->name),
+        .name = lg_slice_of(node->cluster->hostname),
+        .uuid = lg_slice_of(node->uuid),
+        .scroll = lg_slice_of(node->plan->scroll),
+        .pid = (uint64_t)getpid(),
+        .valor = node->plan->valor,
+        .quorum = node->plan->quorum,
+        .freq_ms = plan->freq_ms,
+        .tolerance_ms = plan->tolerance_ms,
+        .skew_tolerance_s = (plan->skew_tolerance_ms + 999) / 1000,
+        .death_on_lord_error_ms = plan->death_on_lord_error_ms,
+        .phases = node->plan->phases,
+    };
+    node->update.note_max = LG_LEGION_NOTES_FOR(LG_MEMBERS_MAX);
+    node->update.notes = calloc(node->update.note_max, sizeof *node->update.notes);
+    node->state = calloc(1, sizeof *node->state);
+    if (!node->update.notes || !node->state)
+        return -LG_E_NOMEM;
+    int err = lg_legion_new(&setup, &node->legion);
+    if (err)
+        return err;
+    node->runner = (struct lg_runner){.plan = node->plan,
+        .outputs = &node->cluster->outputs,
+        .timeout_ms = plan->hook_timeout_ms};
+    prepare_state(node);
+    lg_node_feed(node, LG_EVENT_START, NULL);
+    return 0;
+}
+
+void lg_node_free(struct lg_node *node)
+{
+    lg_legion_free(node->legion);
+    lg_cipher_free(node->cipher);
+    free(node->update.notes);
+    free(node->state);
+    if (node->fd < 0)
+        return;
+    close(node->fd);
+    node->fd = -1;
+    if (node->plan->address.kind == LG_ADDRESS_UNIX)
+        unlink(node->plan->address.host);
+}

@@ -1,0 +1,75 @@
+/* Inside cluster/: one legion of this process, with its socket, key and hooks.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LG_CLUSTER_NODE_H
+#define LG_CLUSTER_NODE_H
+
+#include "cluster/cipher.h"
+#include "cluster/cluster.h"
+#include "cluster/hooks.h"
+#include "cluster/plan.h"
+
+#define LG_DATAGRAM_SIZE (LG_LEGION_HEAD_SIZE + LG_LEGION_DATA_MAX + LG_CIPHER_GROWTH_MAX)
+
+struct lg_node_peer {
+    struct lg_endpoint endpoint;
+    const char *text;
+};
+
+/* Datagrams that were of no use: one line per second at most, with a count. */
+struct lg_strangers {
+    uint64_t count; /* since the last line */
+    int64_t said_ms;
+    char last[LG_WHY_SIZE]; /* where from and why */
+};
+
+struct lg_node {
+    struct lg_cluster *cluster;
+    const struct lg_legion_plan *plan;
+    unsigned index; /* in shared memory */
+    char uuid[LG_LEGION_UUID_LEN + 1];
+    int fd;
+    struct lg_endpoint bound;
+    size_t peer_count;
+    struct lg_node_peer peers[LG_NODES_MAX];
+    struct lg_cipher *cipher;
+    struct lg_strangers strangers;
+    int64_t send_failed_said_ms;
+
+    /* The legion process's. */
+    struct lg_legion *legion;
+    struct lg_legion_update update;
+    struct lg_runner runner;
+    bool hook_over, hook_failed; /* HOOK_DONE is to be fed */
+    bool finished;
+    struct lg_shm_legion *state;
+};
+
+struct lg_cluster {
+    struct lg_cluster_plan plan;
+    struct lg_shm *shm;
+    char hostname[LG_LEGION_NAME_MAX + 1];
+    struct lg_outputs outputs;
+    size_t count;
+    struct lg_node nodes[LG_LEGIONS_MAX];
+    char cleartext[LG_DATAGRAM_SIZE];
+    char datagram[LG_DATAGRAM_SIZE];
+};
+
+int64_t lg_node_now_ms(void); /* CLOCK_BOOTTIME */
+
+/* The core, its notes and the runner; then START. 0 or -LG_E_NOMEM. */
+int lg_node_start(struct lg_node *node) LG_MUST_USE;
+void lg_node_free(struct lg_node *node);
+/* Feeds an event and does what comes of it, hooks without processes included. */
+void lg_node_feed(
+    struct lg_node *node, enum lg_legion_event_kind kind, const struct lg_legion_message *message);
+/* Reads what has come; a bounded number of datagrams. */
+void lg_node_receive(struct lg_node *node);
+/* A child ended; false when it is not this node's. */
+bool lg_node_reaped(struct lg_node *node, pid_t pid, int status);
+/* Timers: deadline, hook timeout, overdue lines. */
+void lg_node_tick(struct lg_node *node);
+/* When lg_node_tick is due, CLOCK_BOOTTIME ms. */
+int64_t lg_node_deadline_ms(const struct lg_node *node);
+
+#endif

@@ -1,0 +1,475 @@
+/* Legion options into a plan, each fault with its file and line. Must not depend
+ * on server.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/plan.h"
+
+#include "cluster/cipher.h"
+#include "conf/table.h"
+#include "legatus/plugin.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define WORDS_MAX 6
+
+struct reader {
+    struct lg_cluster_plan *plan;
+    const struct lg_conf *conf;
+    struct lg_plan_report *report;
+};
+
+void lg_cluster_plan_say(struct lg_plan_report *report, enum lg_diag_level level,
+    struct lg_where where, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    report->errors += level == LG_DIAG_ERROR;
+    if (report->conf)
+        lg_conf_report(report->conf, level, where, "%s", text);
+    else if (level == LG_DIAG_ERROR)
+        lg_log(LG_LOG_ERROR, "legion", "%s:%u: %s", where.file, where.line, text);
+}
+
+#define ERROR LG_DIAG_ERROR
+#define WARN  LG_DIAG_WARN
+
+/* ---- Words -------------------------------------------------------------------------- */
+
+static struct lg_slice next_word(struct lg_slice *rest)
+{
+    *rest = lg_slice_trim(*rest);
+    size_t len = 0;
+    while (len < rest->len && rest->ptr[len] != ' ' && rest->ptr[len] != '\t')
+        len++;
+    struct lg_slice word = lg_slice_from(rest->ptr, len);
+    *rest = lg_slice_trim(lg_slice_from(rest->ptr + len, rest->len - len));
+    return word;
+}
+
+static const char *keep(struct reader *r, struct lg_slice text)
+{
+    const char *copy = lg_arena_copy(&r->plan->arena, text.ptr, text.len);
+    if (!copy) { /* said once per text; the plan is not used */
+        lg_cluster_plan_say(r->report, ERROR, (struct lg_where){"legion", 0}, "out of memory");
+        return "";
+    }
+    return copy;
+}
+
+static struct lg_slice keep_slice(struct reader *r, struct lg_slice text)
+{
+    return lg_slice_from(keep(r, text), text.len);
+}
+
+/* The legion a setting is about and the rest of the setting; NULL when there is
+ * none of that name (the configuration room has said so). */
+static struct lg_legion_plan *legion_of(
+    struct reader *r, const struct lg_setting *setting, struct lg_slice *ret_rest)
+{
+    *ret_rest = lg_slice_of(setting->text);
+    struct lg_slice name = next_word(ret_rest);
+    for (size_t i = 0; i < r->plan->count; i++)
+        if (lg_slice_eq(name, lg_slice_of(r->plan->legions[i]->name)))
+            return r->plan->legions[i];
+    return NULL;
+}
+
+/* ---- legion = name addr valor cipher:secret [iv] --------------------------------------- */
+
+static void read_cipher(
+    struct reader *r, struct lg_legion_plan *legion, struct lg_slice text, struct lg_slice iv)
+{
+    struct lg_slice secret;
+    struct lg_slice name = lg_slice_cut(text, ':', &secret);
+    if (!secret.ptr) {
+        lg_cluster_plan_say(r->report, ERROR, legion->where,
+            "legion \"%s\": expected cipher:secret as the fourth word, as in aes-256-cbc:hello",
+            legion->name);
+        return;
+    }
+    legion->cipher = keep_slice(r, name);
+    legion->secret = keep_slice(r, secret);
+    legion->iv = keep_slice(r, iv);
+    struct lg_cipher *cipher = NULL;
+    char why[LG_WHY_SIZE] = "";
+    if (lg_cipher_new(name, secret, iv, &cipher, why, sizeof why))
+        lg_cluster_plan_say(
+            r->report, ERROR, legion->where, "legion \"%s\": %s", legion->name, why);
+    lg_cipher_free(cipher);
+}
+
+static void read_words(struct reader *r, struct lg_legion_plan *legion, struct lg_slice rest)
+{
+    struct lg_slice words[WORDS_MAX];
+    size_t count = 0;
+    while (rest.len && count < WORDS_MAX)
+        words[count++] = next_word(&rest);
+    if (count < 3 || count > 4) {
+        lg_cluster_plan_say(r->report, ERROR, legion->where,
+            "legion \"%s\": expected name, address, valor, cipher:secret and perhaps an iv",
+            legion->name);
+        return;
+    }
+    char why[LG_WHY_SIZE];
+    legion->addr_text = keep(r, words[0]);
+    if (lg_address_parse(words[0], &legion->address, why))
+        lg_cluster_plan_say(
+            r->report, ERROR, legion->where, "legion \"%s\": address %s", legion->name, why);
+    if (!lg_slice_u64(words[1], INT64_MAX, &legion->valor))
+        lg_cluster_plan_say(r->report, ERROR, legion->where,
+            "legion \"%s\": valor \"%.*s\" is not a number: expected 0 (an arbiter, which votes "
+            "only) or more",
+            legion->name, (int)words[1].len, words[1].ptr);
+    read_cipher(r, legion, words[2], count > 3 ? words[3] : LG_SLICE(""));
+}
+
+static void check_double(struct reader *r, const struct lg_legion_plan *legion)
+{
+    for (size_t i = 0; i < r->plan->count; i++) {
+        const struct lg_legion_plan *other = r->plan->legions[i];
+        if (strcmp(other->addr_text, legion->addr_text) == 0)
+            lg_cluster_plan_say(r->report, ERROR, legion->where,
+                "legion \"%s\" has the address of legion \"%s\" (%s:%u): expected another, or "
+                "another port",
+                legion->name, other->name, other->where.file, other->where.line);
+    }
+}
+
+static void add_node(
+    struct reader *r, struct lg_legion_plan *legion, struct lg_slice text, struct lg_where where);
+
+static void read_legion(struct reader *r, const struct lg_setting *setting)
+{
+    struct lg_cluster_plan *plan = r->plan;
+    struct lg_slice rest;
+    if (legion_of(r, setting, &rest))
+        return; /* twice: the configuration room has said so */
+    if (plan->count == LG_LEGIONS_MAX) {
+        lg_cluster_plan_say(
+            r->report, ERROR, setting->where, "more than %d legions", LG_LEGIONS_MAX);
+        return;
+    }
+    struct lg_legion_plan *legion = lg_arena_alloc(&plan->arena, sizeof *legion);
+    if (!legion) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where, "out of memory");
+        return;
+    }
+    memset(legion, 0, sizeof *legion);
+    legion->where = setting->where;
+    legion->addr_text = legion->scroll = "";
+    rest = lg_slice_of(setting->text);
+    struct lg_slice name = next_word(&rest);
+    if (name.len > 127)
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "the legion's name is %zu bytes long: expected at most 127", name.len);
+    legion->name = keep(r, name);
+    read_words(r, legion, rest);
+    if (legion->addr_text[0])
+        check_double(r, legion);
+    plan->legions[plan->count++] = legion;
+    if (setting->opt != LG_OPT_legion_mcast || !legion->addr_text[0])
+        return;
+    if (!lg_address_is_group(&legion->address))
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "legion-mcast: \"%s\" is not a group: expected 224.0.0.0 to 239.255.255.255 and a port",
+            legion->addr_text);
+    add_node(r, legion, lg_slice_of(legion->addr_text), setting->where);
+}
+
+/* ---- legion-node ------------------------------------------------------------------------- */
+
+static bool same_family(const struct lg_address *a, const struct lg_address *b)
+{
+    int first = lg_address_family(a), second = lg_address_family(b);
+    if (first == second)
+        return true;
+    return (first == AF_UNSPEC && second != AF_UNIX) || (second == AF_UNSPEC && first != AF_UNIX);
+}
+
+static void add_node(
+    struct reader *r, struct lg_legion_plan *legion, struct lg_slice text, struct lg_where where)
+{
+    char why[LG_WHY_SIZE];
+    if (legion->node_count == LG_NODES_MAX) {
+        lg_cluster_plan_say(r->report, ERROR, where, "legion \"%s\": more than %d nodes",
+            legion->name, LG_NODES_MAX);
+        return;
+    }
+    struct lg_plan_node *node = &legion->nodes[legion->node_count];
+    node->text = keep(r, text);
+    if (lg_address_parse(text, &node->address, why)) {
+        lg_cluster_plan_say(r->report, ERROR, where, "legion-node: %s", why);
+        return;
+    }
+    if (node->address.kind == LG_ADDRESS_ANY) {
+        lg_cluster_plan_say(r->report, ERROR, where,
+            "legion-node: \"%s\" is nobody's address: expected that of another node", node->text);
+        return;
+    }
+    if (legion->addr_text[0] && !same_family(&legion->address, &node->address)) {
+        lg_cluster_plan_say(r->report, ERROR, where,
+            "legion-node: \"%s\" cannot be reached from \"%s\", where the legion listens: expected "
+            "an address of the same kind",
+            node->text, legion->addr_text);
+        return;
+    }
+    legion->node_count++;
+}
+
+static void read_node(struct reader *r, const struct lg_setting *setting)
+{
+    struct lg_slice rest;
+    struct lg_legion_plan *legion = legion_of(r, setting, &rest);
+    if (!legion)
+        return;
+    struct lg_slice text = next_word(&rest);
+    if (text.len == 0 || rest.len)
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "legion-node: expected the legion's name and one address");
+    else
+        add_node(r, legion, text, setting->where);
+}
+
+/* ---- Quorum, scroll ---------------------------------------------------------------------------
+ */
+
+static void read_quorum(struct reader *r, const struct lg_setting *setting)
+{
+    struct lg_slice rest;
+    struct lg_legion_plan *legion = legion_of(r, setting, &rest);
+    if (!legion)
+        return;
+    legion->quorum_where = setting->where;
+    legion->majority = lg_slice_eq(rest, LG_SLICE("majority"));
+    if (!legion->majority && !lg_slice_u64(rest, LG_MEMBERS_MAX + 1, &legion->quorum))
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "legion-quorum \"%.*s\": expected a number of votes up to %d, or majority",
+            (int)rest.len, rest.ptr, LG_MEMBERS_MAX + 1);
+}
+
+static void read_scroll(struct reader *r, const struct lg_setting *setting)
+{
+    struct lg_slice rest;
+    struct lg_legion_plan *legion = legion_of(r, setting, &rest);
+    if (!legion)
+        return;
+    int64_t max = lg_conf_number(r->conf, LG_OPT_legion_scroll_max_size);
+    if (max > LG_LEGION_SCROLL_MAX)
+        max = LG_LEGION_SCROLL_MAX;
+    if (rest.len > (size_t)max)
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "legion-scroll: %zu bytes are more than %lld (legion-scroll-max-size, at most %d)",
+            rest.len, (long long)max, LG_LEGION_SCROLL_MAX);
+    else
+        legion->scroll = keep(r, rest);
+}
+
+/* ---- Hooks
+ * ---------------------------------------------------------------------------------------- */
+
+static const struct {
+    struct lg_slice name;
+    enum lg_action action;
+} actions[] = {
+    {LG_SLICE("cmd"), LG_ACTION_CMD},
+    {LG_SLICE("exec"), LG_ACTION_CMD},
+    {LG_SLICE("log"), LG_ACTION_LOG},
+    {LG_SLICE("signal"), LG_ACTION_SIGNAL},
+    {LG_SLICE("alarm"), LG_ACTION_ALARM},
+};
+#define ACTION_COUNT (sizeof actions / sizeof *actions)
+
+static void unknown_action(struct reader *r, const struct lg_setting *setting, struct lg_slice name)
+{
+    size_t best = 0, distance = SIZE_MAX;
+    for (size_t i = 0; i < ACTION_COUNT; i++) {
+        size_t d = lg_conf_distance(name, actions[i].name);
+        if (d < distance) {
+            distance = d;
+            best = i;
+        }
+    }
+    if (lg_conf_is_near(name, distance))
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "%s: unknown action \"%.*s\", did you mean \"%s\"?", lg_opt_name(setting->opt),
+            (int)name.len, name.ptr, actions[best].name.ptr);
+    else
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "%s: unknown action \"%.*s\": expected cmd:, exec:, log:, signal: or alarm:",
+            lg_opt_name(setting->opt), (int)name.len, name.ptr);
+}
+
+static bool argument_ok(
+    struct reader *r, const struct lg_setting *setting, enum lg_action action, struct lg_slice arg)
+{
+    uint64_t number;
+    if (action == LG_ACTION_SIGNAL && !lg_slice_u64(arg, 255, &number)) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "%s: signal \"%.*s\": expected a number from 0 to 255", lg_opt_name(setting->opt),
+            (int)arg.len, arg.ptr);
+        return false;
+    }
+    if (action == LG_ACTION_CMD && arg.len == 0) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "%s: expected a command after the colon", lg_opt_name(setting->opt));
+        return false;
+    }
+    if (action == LG_ACTION_SIGNAL || action == LG_ACTION_ALARM)
+        lg_cluster_plan_say(r->report, WARN, setting->where,
+            "%s: signals and alarms are not delivered yet, only written to the log",
+            lg_opt_name(setting->opt));
+    return true;
+}
+
+static void read_hook(
+    struct reader *r, const struct lg_setting *setting, enum lg_legion_phase_kind phase)
+{
+    struct lg_slice rest, arg;
+    struct lg_legion_plan *legion = legion_of(r, setting, &rest);
+    if (!legion)
+        return;
+    struct lg_slice name = lg_slice_cut(rest, ':', &arg);
+    if (rest.len == 0 || !memchr(rest.ptr, ':', rest.len)) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "%s: expected the legion's name and action:argument, as in \"%s cmd:/bin/true\"",
+            lg_opt_name(setting->opt), legion->name);
+        return;
+    }
+    size_t at = 0;
+    while (at < ACTION_COUNT && !lg_slice_eq(name, actions[at].name))
+        at++;
+    if (at == ACTION_COUNT) {
+        unknown_action(r, setting, name);
+        return;
+    }
+    if (!argument_ok(r, setting, actions[at].action, arg))
+        return;
+    if (legion->hook_count == LG_HOOKS_MAX) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where, "legion \"%s\": more than %d hooks",
+            legion->name, LG_HOOKS_MAX);
+        return;
+    }
+    legion->phases |= 1U << phase;
+    legion->hooks[legion->hook_count++] = (struct lg_hook){
+        .phase = phase,
+        .action = actions[at].action,
+        .text = keep(r, rest),
+        .argument = keep(r, arg),
+    };
+}
+
+/* ---- Afterwards
+ * ----------------------------------------------------------------------------------- */
+
+static bool same_address(const struct lg_address *a, const struct lg_address *b)
+{
+    return a->kind == b->kind && a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+/* Distinct configured addresses, ourselves once. */
+static uint64_t count_nodes(const struct lg_legion_plan *legion)
+{
+    uint64_t count = 1;
+    for (size_t i = 0; i < legion->node_count; i++) {
+        bool seen = same_address(&legion->nodes[i].address, &legion->address);
+        for (size_t k = 0; k < i && !seen; k++)
+            seen = same_address(&legion->nodes[i].address, &legion->nodes[k].address);
+        count += !seen;
+    }
+    return count;
+}
+
+static void settle_quorum(struct reader *r, struct lg_legion_plan *legion)
+{
+    bool group = false;
+    for (size_t i = 0; i < legion->node_count; i++)
+        group = group || lg_address_is_group(&legion->nodes[i].address);
+    uint64_t nodes = count_nodes(legion);
+    if (legion->majority && group)
+        lg_cluster_plan_say(r->report, ERROR, legion->quorum_where,
+            "legion-quorum: a majority of a group's nodes cannot be counted: expected a number");
+    else if (legion->majority)
+        legion->quorum = nodes / 2 + 1;
+    else if (!group && legion->quorum > nodes)
+        lg_cluster_plan_say(r->report, WARN, legion->quorum_where,
+            "legion-quorum: %llu votes can never be had of %llu configured node(s)",
+            (unsigned long long)legion->quorum, (unsigned long long)nodes);
+}
+
+static void read_numbers(struct reader *r)
+{
+    struct lg_cluster_plan *plan = r->plan;
+    const struct lg_conf *conf = r->conf;
+    plan->freq_ms = lg_conf_number(conf, LG_OPT_legion_freq);
+    plan->tolerance_ms = lg_conf_number(conf, LG_OPT_legion_tolerance);
+    plan->skew_tolerance_ms = lg_conf_number(conf, LG_OPT_legion_skew_tolerance);
+    plan->death_on_lord_error_ms = lg_conf_number(conf, LG_OPT_legion_death_on_lord_error);
+    plan->hook_timeout_ms = lg_conf_number(conf, LG_OPT_legion_hook_timeout);
+    plan->ttl = (int)lg_conf_number(conf, LG_OPT_multicast_ttl);
+    plan->loop = (int)lg_conf_number(conf, LG_OPT_multicast_loop);
+    if (plan->count == 0 || plan->tolerance_ms >= 5 * plan->freq_ms)
+        return;
+    const struct lg_setting *last = NULL;
+    const enum lg_opt both[] = {LG_OPT_legion_freq, LG_OPT_legion_tolerance};
+    for (size_t i = 0; i < 2; i++)
+        if (lg_conf_count(conf, both[i]))
+            last = lg_conf_at(conf, both[i], lg_conf_count(conf, both[i]) - 1);
+    if (last)
+        lg_cluster_plan_say(r->report, WARN, last->where,
+            "legion-tolerance (%lld ms) is less than 5 times legion-freq (%lld ms): a few lost "
+            "packets look like a dead node",
+            (long long)plan->tolerance_ms, (long long)plan->freq_ms);
+}
+
+static void read_setting(struct reader *r, const struct lg_setting *setting)
+{
+    static const struct {
+        enum lg_opt opt;
+        enum lg_legion_phase_kind phase;
+    } hooks[] = {
+        {LG_OPT_legion_setup, LG_PHASE_SETUP},
+        {LG_OPT_legion_join, LG_PHASE_JOIN},
+        {LG_OPT_legion_lord, LG_PHASE_LORD},
+        {LG_OPT_legion_unlord, LG_PHASE_UNLORD},
+        {LG_OPT_legion_death, LG_PHASE_DEATH},
+        {LG_OPT_legion_node_joined, LG_PHASE_NODE_JOINED},
+        {LG_OPT_legion_node_left, LG_PHASE_NODE_LEFT},
+    };
+    if (setting->opt == LG_OPT_legion_node)
+        read_node(r, setting);
+    if (setting->opt == LG_OPT_legion_quorum)
+        read_quorum(r, setting);
+    if (setting->opt == LG_OPT_legion_scroll)
+        read_scroll(r, setting);
+    for (size_t i = 0; i < sizeof hooks / sizeof *hooks; i++)
+        if (setting->opt == hooks[i].opt)
+            read_hook(r, setting, hooks[i].phase);
+}
+
+bool lg_cluster_plan_read(
+    struct lg_cluster_plan *plan, const struct lg_conf *conf, struct lg_plan_report *report)
+{
+    *plan = (struct lg_cluster_plan){0};
+    lg_arena_init(&plan->arena, 0);
+    struct reader reader = {plan, conf, report};
+    size_t count;
+    const struct lg_setting *all = lg_conf_all(conf, &count);
+    for (size_t i = 0; i < count; i++) /* names first: order in the file is free */
+        if (all[i].opt == LG_OPT_legion || all[i].opt == LG_OPT_legion_mcast)
+            read_legion(&reader, &all[i]);
+    for (size_t i = 0; i < count; i++)
+        read_setting(&reader, &all[i]);
+    read_numbers(&reader);
+    for (size_t i = 0; i < plan->count; i++)
+        settle_quorum(&reader, plan->legions[i]);
+    return report->errors == 0;
+}
+
+void lg_cluster_plan_free(struct lg_cluster_plan *plan)
+{
+    lg_arena_free(&plan->arena);
+    plan->count = 0;
+}

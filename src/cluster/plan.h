@@ -1,0 +1,73 @@
+/* Inside cluster/: what the configuration says about legions, read and checked.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LG_CLUSTER_PLAN_H
+#define LG_CLUSTER_PLAN_H
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "cluster/address.h"
+#include "conf/conf.h"
+#include "legion/legion.h"
+
+#define LG_HOOKS_MAX 64 /* of one legion */
+
+enum lg_action {
+    LG_ACTION_CMD, /* cmd: and exec:, through /bin/sh -c */
+    LG_ACTION_LOG,
+    LG_ACTION_SIGNAL, /* raised to the master: said in the log only, so far */
+    LG_ACTION_ALARM,
+};
+
+struct lg_hook {
+    enum lg_legion_phase_kind phase;
+    enum lg_action action;
+    const char *text;     /* "cmd:ip addr add ..." */
+    const char *argument; /* what follows the colon */
+};
+
+struct lg_plan_node {
+    const char *text;
+    struct lg_address address;
+};
+
+struct lg_legion_plan {
+    struct lg_where where; /* of the defining option */
+    const char *name;
+    const char *addr_text;
+    struct lg_address address;
+    uint64_t valor;
+    struct lg_slice cipher, secret, iv;
+    uint64_t quorum;
+    bool majority;
+    struct lg_where quorum_where;
+    const char *scroll; /* "" = none */
+    size_t node_count;
+    struct lg_plan_node nodes[LG_NODES_MAX];
+    size_t hook_count;
+    struct lg_hook hooks[LG_HOOKS_MAX];
+    unsigned phases; /* bit 1 << kind: there are hooks */
+};
+
+struct lg_cluster_plan {
+    struct lg_arena arena; /* holds every text: the configuration may go */
+    size_t count;
+    struct lg_legion_plan *legions[LG_LEGIONS_MAX];
+    int64_t freq_ms, tolerance_ms, skew_tolerance_ms, death_on_lord_error_ms, hook_timeout_ms;
+    int ttl, loop;
+};
+
+/* Where a plan's faults go. */
+struct lg_plan_report {
+    struct lg_conf *conf; /* lg_conf_report; NULL = the log */
+    unsigned errors;
+};
+
+/* Reads every legion option. The plan is filled as far as it can be; true when
+ * no error was reported. Free it in either case. */
+bool lg_cluster_plan_read(
+    struct lg_cluster_plan *plan, const struct lg_conf *conf, struct lg_plan_report *report);
+void lg_cluster_plan_free(struct lg_cluster_plan *plan);
+void lg_cluster_plan_say(struct lg_plan_report *report, enum lg_diag_level level,
+    struct lg_where where, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,209 @@
+/* The legion process's loop: signals, timers, sockets, children; one thread.
+ * Must not depend on server.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/node.h"
+
+#include "legatus/plugin.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { POLL_SIGNAL, POLL_TIMER, POLL_MASTER, POLL_FIXED };
+#define POLLS_MAX (POLL_FIXED + LG_LEGIONS_MAX + LG_OUTPUTS_MAX)
+
+struct loop {
+    struct lg_cluster *cluster;
+    int signal_fd, timer_fd;
+    int master_fd;  /* -1 once it has read EOF */
+    unsigned stops; /* asked for so far */
+    int64_t stopped_ms;
+};
+
+/* Ctrl-C reaches us from the terminal and again from the master: that is one
+ * wish. A second one within this time is not counted. */
+#define SAME_WISH_MS 300
+
+/* ---- Set-up ------------------------------------------------------------------------- */
+
+static bool open_fds(struct loop *loop)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGHUP);
+    signal(SIGCHLD, SIG_DFL);
+    if (sigprocmask(SIG_SETMASK, &set, NULL) != 0)
+        return false;
+    loop->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    loop->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    return loop->signal_fd >= 0 && loop->timer_fd >= 0;
+}
+
+static void close_fds(struct loop *loop)
+{
+    if (loop->signal_fd >= 0)
+        close(loop->signal_fd);
+    if (loop->timer_fd >= 0)
+        close(loop->timer_fd);
+}
+
+/* ---- Time ------------------------------------------------------------------------------ */
+
+static void arm_timer(const struct loop *loop)
+{
+    int64_t at_ms = INT64_MAX;
+    for (size_t i = 0; i < loop->cluster->count; i++) {
+        int64_t node_ms = lg_node_deadline_ms(&loop->cluster->nodes[i]);
+        at_ms = node_ms < at_ms ? node_ms : at_ms;
+    }
+    struct itimerspec when = {0};
+    if (at_ms != INT64_MAX) {
+        at_ms = at_ms > 0 ? at_ms : 1; /* zero would disarm it */
+        when.it_value.tv_sec = (time_t)(at_ms / 1000);
+        when.it_value.tv_nsec = (long)(at_ms % 1000) * 1000000;
+    }
+    timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+/* ---- Signals ------------------------------------------------------------------------------ */
+
+/* The one place that waits for children: the hooks are all there are. */
+static void reap(struct lg_cluster *cluster)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (size_t i = 0; i < cluster->count; i++)
+            if (lg_node_reaped(&cluster->nodes[i], pid, status))
+                break;
+}
+
+static void stop(struct loop *loop, const char *why)
+{
+    struct lg_cluster *cluster = loop->cluster;
+    int64_t now_ms = lg_node_now_ms();
+    if (loop->stops > 0) {
+        loop->stops += now_ms >= loop->stopped_ms + SAME_WISH_MS;
+        return;
+    }
+    loop->stops = 1;
+    loop->stopped_ms = now_ms;
+    lg_log(LG_LOG_INFO, "legion", "leaving %zu legion(s): %s", cluster->count, why);
+    for (size_t i = 0; i < cluster->count; i++)
+        lg_node_feed(&cluster->nodes[i], LG_EVENT_SHUTDOWN, NULL);
+}
+
+static void read_signals(struct loop *loop)
+{
+    struct signalfd_siginfo info;
+    while (read(loop->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGCHLD)
+            reap(loop->cluster);
+        else if (info.ssi_signo != SIGHUP) /* a reload is the master's affair */
+            stop(loop, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+    }
+}
+
+static void read_master(struct loop *loop)
+{
+    char byte;
+    ssize_t got = read(loop->master_fd, &byte, 1);
+    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
+        return;
+    loop->master_fd = -1;
+    if (loop->stops == 0) /* it may well go while we are leaving */
+        stop(loop, "the master is gone");
+}
+
+/* ---- The loop ------------------------------------------------------------------------------- */
+
+static bool finished(const struct lg_cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->count; i++)
+        if (!cluster->nodes[i].finished)
+            return false;
+    return true;
+}
+
+static size_t fill_polls(const struct loop *loop, struct pollfd polls[POLLS_MAX])
+{
+    struct lg_cluster *cluster = loop->cluster;
+    polls[POLL_SIGNAL] = (struct pollfd){.fd = loop->signal_fd, .events = POLLIN};
+    polls[POLL_TIMER] = (struct pollfd){.fd = loop->timer_fd, .events = POLLIN};
+    polls[POLL_MASTER] = (struct pollfd){.fd = loop->master_fd, .events = POLLIN};
+    size_t count = POLL_FIXED;
+    for (size_t i = 0; i < cluster->count; i++)
+        polls[count++] = (struct pollfd){
+            .fd = cluster->nodes[i].finished ? -1 : cluster->nodes[i].fd, .events = POLLIN};
+    return count + lg_outputs_poll(&cluster->outputs, polls + count, POLLS_MAX - count);
+}
+
+static bool turn(struct loop *loop)
+{
+    struct lg_cluster *cluster = loop->cluster;
+    struct pollfd polls[POLLS_MAX];
+    size_t count = fill_polls(loop, polls);
+    arm_timer(loop);
+    if (poll(polls, (nfds_t)count, -1) < 0)
+        return errno == EINTR;
+    uint64_t expirations;
+    if (polls[POLL_TIMER].revents && read(loop->timer_fd, &expirations, sizeof expirations) < 0 &&
+        errno != EAGAIN)
+        return false;
+    for (size_t i = 0; i < cluster->count; i++)
+        if (polls[POLL_FIXED + i].revents)
+            lg_node_receive(&cluster->nodes[i]);
+    if (polls[POLL_SIGNAL].revents)
+        read_signals(loop);
+    if (polls[POLL_MASTER].revents)
+        read_master(loop);
+    for (size_t i = 0; i < cluster->count; i++)
+        lg_node_tick(&cluster->nodes[i]);
+    lg_outputs_drain(&cluster->outputs);
+    return true;
+}
+
+static void end_hooks(struct lg_cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->count; i++)
+        lg_runner_kill(&cluster->nodes[i].runner);
+}
+
+int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
+{
+    struct loop loop = {
+        .cluster = cluster, .signal_fd = -1, .timer_fd = -1, .master_fd = master_fd};
+    int status = 1;
+    lg_outputs_init(&cluster->outputs);
+    if (!open_fds(&loop)) {
+        lg_log(LG_LOG_ERROR, "legion", "signals and timers: %s", strerror(errno));
+        goto out;
+    }
+    for (size_t i = 0; i < cluster->count; i++)
+        if (lg_node_start(&cluster->nodes[i])) {
+            lg_log(LG_LOG_ERROR, "legion", "%s: out of memory", cluster->nodes[i].plan->name);
+            goto out;
+        }
+    while (!finished(cluster) && loop.stops < 2)
+        if (!turn(&loop)) {
+            lg_log(LG_LOG_ERROR, "legion", "waiting for events: %s", strerror(errno));
+            goto out;
+        }
+    if (finished(cluster))
+        status = 0;
+    else
+        lg_log(LG_LOG_WARN, "legion", "stopped at once: hooks were left out");
+out:
+    end_hooks(cluster);
+    lg_outputs_close(&cluster->outputs);
+    close_fds(&loop);
+    return status;
+}

@@ -1,0 +1,161 @@
+/* The legion process: started before the workers, guarded, and stood in for
+ * when it dies with a title: a virtual address never stays behind because a
+ * process died (docs/ARCHITECTURE.md).
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "master/inner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TICK_MS 250
+#define LATE_MS 1000 /* past a lease that a live process would have given up */
+
+static void run_legion(struct master *master, int guard_fd)
+{
+    lg_sockets_close(master->now.sockets, true);
+    lg_sockets_close(master->old.sockets, true);
+    _exit(lg_cluster_run(master->cluster, guard_fd));
+}
+
+int lg_guard_start(struct master *master)
+{
+    int guard[2];
+    if (!master->cluster)
+        return 0;
+    if (pipe2(guard, O_CLOEXEC) < 0)
+        return -LG_E_SYS;
+    pid_t pid = lg_fork(master, "legion");
+    if (pid == 0) {
+        close(guard[1]);
+        run_legion(master, guard[0]);
+    }
+    close(guard[0]);
+    if (pid < 0) {
+        close(guard[1]);
+        return -LG_E_SYS;
+    }
+    master->legion.pid = pid;
+    master->legion.guard_fd = guard[1];
+    master->legion.spawned_ms = lg_now_ms();
+    master->legion.retry_ms = 0;
+    master->legion.stopped = false;
+    lg_log(LG_LOG_INFO, "master", "the legion process is started (pid %d)", pid);
+    return 0;
+}
+
+static void rescue(struct master *master)
+{
+    size_t free_count = 0;
+    int pids[LG_RESCUES_MAX];
+    for (size_t i = 0; i < LG_RESCUES_MAX; i++)
+        free_count += master->rescues[i] == 0;
+    size_t count = lg_cluster_rescue(master->legion_conf, master->shm, pids, free_count);
+    for (size_t i = 0; i < LG_RESCUES_MAX && count > 0; i++)
+        if (master->rescues[i] == 0)
+            master->rescues[i] = pids[--count];
+}
+
+void lg_guard_reap(struct master *master, int status)
+{
+    struct legion_process *legion = &master->legion;
+    if (WIFSTOPPED(status) || WIFCONTINUED(status)) {
+        legion->stopped = WIFSTOPPED(status);
+        return;
+    }
+    int64_t now_ms = lg_now_ms();
+    bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool settled = now_ms - legion->spawned_ms >= LG_SETTLED_MS;
+    close(legion->guard_fd);
+    legion->guard_fd = -1;
+    if (WIFSIGNALED(status))
+        lg_log(LG_LOG_ERROR, "master", "the legion process (pid %d) was killed by signal %d (%s)",
+            legion->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        lg_log(is_clean ? LG_LOG_INFO : LG_LOG_ERROR, "master",
+            "the legion process (pid %d) exited with status %d", legion->pid, WEXITSTATUS(status));
+    legion->pid = 0;
+    legion->fails = settled ? 0 : legion->fails + 1;
+    unsigned shift = legion->fails < 7 ? legion->fails : 7;
+    legion->retry_ms = now_ms + (legion->fails ? LG_BACKOFF_MS << shift : 0);
+    if (!is_clean)
+        rescue(master);
+}
+
+static int64_t boottime_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Is a title held whose lease ends within `margin_ms`? */
+static bool lease_ends(struct master *master, int64_t margin_ms)
+{
+    static struct lg_shm_legion state; /* too large for the stack */
+    for (unsigned i = 0; i < lg_shm_legion_count(master->shm); i++) {
+        if (!lg_shm_legion_read(master->shm, i, &state) || state.lord_since_s == 0)
+            continue;
+        if ((int64_t)state.lease_until_ms - boottime_ms() <= margin_ms)
+            return true;
+    }
+    return false;
+}
+
+void lg_guard_tick(struct master *master, int64_t now_ms)
+{
+    struct legion_process *legion = &master->legion;
+    if (legion->pid == 0) {
+        /* Not while unlord hooks run: a lord hook must not overtake them. */
+        bool is_due = master->cluster && legion->retry_ms && legion->retry_ms <= now_ms &&
+                      lg_guard_rescues(master) == 0;
+        if (is_due && lg_guard_start(master) < 0) {
+            lg_log(LG_LOG_ERROR, "master", "cannot fork the legion process: %s", strerror(errno));
+            legion->retry_ms = now_ms + LG_SETTLED_MS;
+        }
+        return;
+    }
+    /* Stopped or hung with a title: it cannot give it back, so it must die and
+     * we run its unlord hooks, a grace before others may take the title. */
+    int64_t grace_ms = lg_conf_number(master->legion_conf, LG_OPT_legion_tolerance) / 3;
+    if (!lease_ends(master, legion->stopped ? grace_ms : -LATE_MS))
+        return;
+    lg_log(LG_LOG_ERROR, "master", "the legion process (pid %d) %s while it holds a title: killed",
+        legion->pid, legion->stopped ? "is stopped" : "lets a lease end");
+    kill(legion->pid, SIGKILL);
+}
+
+bool lg_guard_reap_rescue(struct master *master, pid_t pid, int status)
+{
+    for (size_t i = 0; i < LG_RESCUES_MAX; i++) {
+        if (master->rescues[i] != pid)
+            continue;
+        bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        lg_log(is_clean ? LG_LOG_INFO : LG_LOG_ERROR, "master",
+            "unlord hook (pid %d) run for the dead legion process: %s %d", pid,
+            WIFEXITED(status) ? "status" : "signal",
+            WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+        master->rescues[i] = 0;
+        return true;
+    }
+    return false;
+}
+
+unsigned lg_guard_rescues(const struct master *master)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < LG_RESCUES_MAX; i++)
+        count += master->rescues[i] != 0;
+    return count;
+}
+
+int64_t lg_guard_due(const struct master *master, int64_t now_ms)
+{
+    if (!master->cluster)
+        return INT64_MAX;
+    if (master->legion.pid)
+        return now_ms + TICK_MS;
+    bool waits = master->legion.retry_ms && lg_guard_rescues(master) == 0;
+    return waits ? master->legion.retry_ms : INT64_MAX;
+}

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that start the real program; see program.py."""
+
+import sys
+import pathlib
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from program import BINARY, Program  # noqa: E402
+
+
+def starter(make_folder):
+    """Yields start(text, plugin=..., ...) -> Program; ends all it started."""
+    if not BINARY.exists():
+        pytest.fail(f"{BINARY} is not built (make; or name one in LEGATUS_BIN)", pytrace=False)
+    programs = []
+
+    def start(text, **kw):
+        folder = make_folder()
+        folder.chmod(0o755)
+        # pytest's own folder is for its user alone; workers may be others.
+        for parent in folder.parents[:2]:
+            parent.chmod(0o711)
+        program = Program.__new__(Program)
+        programs.append(program)
+        program.__init__(folder, text, **kw)
+        return program
+
+    faults = []
+    yield start
+    for program in reversed(programs):
+        if not hasattr(program, "process"):
+            continue
+        try:
+            program.close()
+        except AssertionError as error:
+            faults.append(str(error))
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def legatus(tmp_path_factory):
+    """start(text, plugin="probe", ...): a program for one test."""
+    yield from starter(lambda: tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def legatus_module(tmp_path_factory):
+    """The same, for all tests of a file."""
+    yield from starter(lambda: tmp_path_factory.mktemp("run"))

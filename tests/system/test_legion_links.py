@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A legion over a network: three namespaces on a bridge, multicast, and an address
+that the Lord's hooks carry. Links go down and come back."""
+
+import os
+import signal
+import subprocess
+import uuid
+
+import pytest
+
+from legion_rig import UWSGI, Story, Uwsgi, hooks
+from program import wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")
+ADDRESS = "10.99.0.100"
+GROUP = "225.1.1.1:4242"
+
+
+def ip(*words, namespace=None, check=True):
+    prefix = ["ip", "-n", namespace] if namespace else ["ip"]
+    return subprocess.run([*prefix, *words], check=check, capture_output=True, text=True).stdout
+
+
+class Network:
+    """A bridge in a namespace of its own, and `count` namespaces with one eth0 each,
+    10.99.0.1 and on."""
+
+    def __init__(self, count):
+        tag = "lg" + uuid.uuid4().hex[:6]
+        self.switch = tag + "s"
+        self.names = [f"{tag}{i}" for i in range(count)]
+
+    def build(self):
+        ip("netns", "add", self.switch)
+        ip("link", "add", "br0", "type", "bridge", namespace=self.switch)
+        # Without a querier a snooping bridge would cut multicast off in time.
+        ip("link", "set", "br0", "type", "bridge", "mcast_snooping", "0", namespace=self.switch)
+        ip("link", "set", "br0", "up", namespace=self.switch)
+        for i, name in enumerate(self.names):
+            ip("netns", "add", name)
+            ip("link", "add", f"port{i}", "type", "veth", "peer", "name", "eth0", "netns", name,
+               namespace=self.switch)
+            ip("link", "set", f"port{i}", "master", "br0", "up", namespace=self.switch)
+            ip("addr", "add", f"10.99.0.{i + 1}/24", "dev", "eth0", namespace=name)
+            ip("link", "set", "lo", "up", namespace=name)
+            ip("link", "set", "eth0", "up", namespace=name)
+            ip("route", "add", "224.0.0.0/4", "dev", "eth0", namespace=name)
+
+    def link(self, number, state):
+        """The switch's end of a node's cable: the node itself sees nothing wrong."""
+        ip("link", "set", f"port{number}", state, namespace=self.switch)
+
+    def silence(self, number, on):
+        """Cuts a node off without any link going down."""
+        flag = "nomaster" if on else "master"
+        words = [flag] if on else [flag, "br0"]
+        ip("link", "set", f"port{number}", *words, namespace=self.switch)
+
+    def owners(self):
+        """Which nodes carry the address."""
+        return [i for i, name in enumerate(self.names)
+                if f" {ADDRESS}/" in ip("-4", "addr", "show", "dev", "eth0", namespace=name)]
+
+    def wrapper(self, number):
+        return ("ip", "netns", "exec", self.names[number])
+
+    def close(self):
+        for name in [*self.names, self.switch]:
+            pids = ip("netns", "pids", name, check=False).split()
+            for pid in pids:
+                try:
+                    os.kill(int(pid), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            ip("netns", "del", name, check=False)
+
+
+@pytest.fixture
+def network():
+    net = Network(3)
+    try:
+        net.build()
+        yield net
+    finally:
+        net.close()
+
+
+@pytest.fixture
+def uwsgi(tmp_path):
+    nodes = []
+
+    def start(text, **kw):
+        nodes.append(Uwsgi(tmp_path / f"uwsgi{len(nodes)}", text, **kw))
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        node.stop()
+
+
+def text(valor, story, who, freq=0.2, tolerance=1):
+    """The ip-takeover of the documents, on a group."""
+    take = f"cmd:ip addr add {ADDRESS}/24 dev eth0"
+    leave = f"cmd:ip addr del {ADDRESS}/24 dev eth0"
+    return (
+        f"legion-mcast = clusterip {GROUP} {valor} aes-128-cbc:hello thisistheiv\n"
+        f"legion-quorum = clusterip 2\nlegion-freq = {freq}\nlegion-tolerance = {tolerance}\n"
+        f"legion-lord = clusterip {take}\nlegion-setup = clusterip {leave}\n"
+        f"legion-unlord = clusterip {leave}\nlegion-death = clusterip {leave}\n"
+        + hooks(story.path, who, name="clusterip")
+    )
+
+
+def wait_owner(network, nodes, owners, timeout=15):
+    try:
+        wait_for(f"the address is at {owners}", lambda: network.owners() == owners, timeout)
+    except AssertionError as error:
+        logs = "\n".join(node.log() for node in nodes)
+        raise AssertionError(f"{error}, but at {network.owners()}\n{logs}") from None
+
+
+def test_address_follows_the_lord(legatus, network, tmp_path):
+    story = Story(tmp_path / "story")
+    nodes = [
+        legatus("http-socket = {http}\n" + text(90 - 10 * i, story, i), wrapper=network.wrapper(i))
+        for i in range(3)
+    ]
+    wait_owner(network, nodes, [0])
+    for cut, restore in (
+        (lambda: network.link(0, "down"), lambda: network.link(0, "up")),
+        (lambda: network.silence(0, True), lambda: network.silence(0, False)),
+    ):
+        cut()
+        wait_owner(network, nodes, [1])  # 0 lost its quorum and took the address away
+        restore()
+        wait_owner(network, nodes, [0])
+    # Both others gone: the last one gives the address up.
+    network.link(1, "down")
+    network.link(2, "down")
+    wait_owner(network, nodes, [])
+    network.link(2, "up")
+    wait_owner(network, nodes, [0])
+    nodes[0].stop()
+    wait_for("it is gone with its node", lambda: 0 not in network.owners())
+
+
+@pytest.mark.skipif(not UWSGI, reason="uwsgi is not installed")
+def test_multicast_with_uwsgi(legatus, uwsgi, network, tmp_path):
+    story = Story(tmp_path / "story")
+    nodes = [
+        legatus("http-socket = {http}\n" + text(90 - 10 * i, story, i, freq=1, tolerance=5),
+                wrapper=network.wrapper(i))
+        for i in range(2)
+    ]
+    nodes.append(uwsgi(text(70, story, 2, freq=1, tolerance=5), wrapper=network.wrapper(2)))
+    wait_owner(network, nodes, [0])
+    wait_for("all see three", lambda: all(
+        "votes: 3)" in node.log() for node in nodes
+    ))
+    network.link(0, "down")
+    wait_owner(network, nodes, [1], timeout=20)
+    network.link(0, "up")
+    wait_owner(network, nodes, [0], timeout=20)
+    assert not any("refused" in node.log() for node in nodes[:2])
+
+
+@pytest.mark.skipif(not UWSGI, reason="uwsgi is not installed")
+def test_nodes_of_one_host_share_a_group(legatus, uwsgi, network, tmp_path):
+    story = Story(tmp_path / "story")
+    common = "legion-quorum = g 3\nlegion-freq = 1\nlegion-tolerance = 5\n"
+    where = network.wrapper(0)
+
+    def lines(valor, who):
+        return (f"legion-mcast = g {GROUP} {valor} aes-128-cbc:hello\n{common}"
+                + hooks(story.path, who, name="g"))
+
+    nodes = [uwsgi(lines(70, "c"), wrapper=where)]
+    nodes += [legatus("http-socket = {http}\n" + lines(valor, who), wrapper=where)
+              for valor, who in ((90, "a"), (80, "b"))]
+    story.wait("a lord")
+    assert not {"b lord", "c lord"} & set(story.told())
+    wait_for("all see three", lambda: all("votes: 3)" in node.log() for node in nodes))

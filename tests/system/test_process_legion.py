@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The legion process as the master guards it: it outlives reloads, and a title
+never stays behind because a process died."""
+
+import os
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+from program import children, free_ports, marked, wait_for
+
+LEGION = """
+legion = solo 127.0.0.1:{port} 10 aes-128-cbc:secret
+legion-quorum = solo 1
+legion-freq = 200ms
+legion-tolerance = 1500ms
+legion-lord = solo cmd:echo lord >> {hooks}
+legion-unlord = solo cmd:{unlord}echo unlord >> {hooks}
+legion-death = solo cmd:echo death >> {hooks}
+"""
+
+
+class Solo:
+    """A legion of one node, so Lord at once; its hooks write words to a file."""
+
+    def __init__(self, legatus, folder, unlord="", more=""):
+        self.hooks_path = folder / "hooks"
+        self.hooks_path.write_text("")
+        (port,) = free_ports(1, socket.SOCK_DGRAM)
+        self.text = LEGION.format(port=port, hooks=self.hooks_path, unlord=unlord)
+        self.web = legatus(
+            "http-socket = {http}\nhttp-socket-modifier1 = 200\nstats = 127.0.0.1:{stats}\n"
+            + more + self.text, plugin="probe",
+        )
+
+    def hooks(self):
+        return self.hooks_path.read_text().split()
+
+    def pid(self):
+        return int(re.findall(r"legion process is started \(pid (\d+)\)", self.web.log())[-1])
+
+    def wait_hooks(self, *words, timeout=10):
+        wait_for(words, lambda: self.hooks() == list(words), timeout)
+        return self
+
+
+@pytest.fixture
+def solo(legatus, tmp_path):
+    return Solo(legatus, tmp_path).wait_hooks("lord")
+
+
+def test_the_legion_process_outlives_reloads(solo):
+    web, pid = solo.web, solo.pid()
+    for turn in (1, 2):
+        web.signal(signal.SIGHUP)
+        web.wait_log(r"\[master\] reloaded", count=turn)
+    assert pid == solo.pid() and pid in children(web.pid)
+    assert "legion options changed" not in web.log()
+    assert solo.hooks() == ["lord"]
+    web.write(web.ini.read_text().split("\n", 1)[1].replace("solo 127", "solo 127", 1).replace("10 aes", "11 aes"))
+    web.signal(signal.SIGHUP)
+    web.wait_log(r"legatus\.ini:\d+: the legion options changed \(legion\)")
+    web.wait_log(r"\[master\] reloaded", count=3)
+    os.kill(pid, signal.SIGKILL)  # and what guards it still knows its hooks
+    solo.wait_hooks("lord", "unlord", "lord")
+
+
+def test_a_killed_lord_is_stood_in_for_and_started_again(solo):
+    os.kill(solo.pid(), signal.SIGKILL)
+    solo.web.wait_log("the legion process .* was killed by signal 9")
+    solo.wait_hooks("lord", "unlord", "lord")
+    assert solo.web.request()[0] == 200
+    assert solo.web.stop() == 0
+    assert solo.hooks() == ["lord", "unlord", "lord", "unlord", "death"]
+
+
+def test_no_lord_hook_overtakes_the_unlord_hook_of_the_dead(legatus, tmp_path):
+    solo = Solo(legatus, tmp_path, unlord="sleep 1; ").wait_hooks("lord")
+    os.kill(solo.pid(), signal.SIGKILL)
+    solo.wait_hooks("lord", "unlord", "lord")
+
+
+def test_a_stopped_lord_loses_the_title_before_its_lease_ends(solo):
+    os.kill(solo.pid(), signal.SIGSTOP)
+    began = time.monotonic()
+    wait_for("unlord", lambda: "unlord" in solo.hooks(), 5)
+    assert time.monotonic() - began < 1.5
+    solo.wait_hooks("lord", "unlord", "lord")
+
+
+def test_without_a_master_it_resigns(solo):
+    pid = solo.pid()
+    solo.web.signal(signal.SIGKILL)
+    solo.web.wait_exit()
+    solo.wait_hooks("lord", "unlord", "death")
+    wait_for("its end", lambda: pid not in marked(solo.web.mark), 5)
+
+
+def test_at_once_still_takes_the_address_away(legatus, tmp_path):
+    solo = Solo(legatus, tmp_path, unlord="sleep 3; ").wait_hooks("lord")
+    solo.web.signal(signal.SIGTERM)
+    solo.web.wait_log("leaving 1 legion")
+    began = time.monotonic()
+    solo.web.signal(signal.SIGTERM)
+    solo.web.wait_exit(12)
+    assert time.monotonic() - began < 10
+    assert "unlord" in solo.hooks()
+
+
+def test_stats_show_the_legion(solo):
+    (legion,) = wait_for("the title", lambda: [
+        one for one in solo.web.stats()[0]["legions"] if one["i_am_the_lord"]
+    ])
+    assert {
+        "legion", "addr", "uuid", "valor", "checksum", "quorum", "i_am_the_lord", "lord_valor",
+        "lord_uuid", "nodes", "members",
+    } <= set(legion)
+    assert legion["legion"] == "solo" and legion["valor"] == 10
+    assert legion["lord_uuid"] == legion["uuid"] and legion["lord_valor"] == 10
+    assert abs(legion["i_am_the_lord"] - time.time()) < 60
+
+
+def test_a_legion_alone_needs_no_worker(legatus):
+    (port,) = free_ports(1, socket.SOCK_DGRAM)
+    node = legatus(f"legion = solo 127.0.0.1:{port} 0 aes-128-cbc:secret")
+    assert len(children(node.pid)) == 1
+    assert node.stop() == 0

@@ -1,0 +1,229 @@
+/* Faults of legion options, word for word: FILE:LINE, what is wrong, what was
+ * expected, the nearest name.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/cluster.h"
+#include "cluster/plan.h"
+#include "conf_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define HEAD "[uwsgi]\nhttp-socket = :1\n"
+#define A    "legion = a 127.0.0.1:4242 98 aes-128-cbc:hello\n"
+#define NODE "legion-node = a 127.0.0.2:4242\n"
+
+/* Checks `ini` and compares everything said about it. */
+static void expect(const char *ini, const char *diags)
+{
+    struct world world = {0};
+    world.files[0] = (struct world_file){"t.ini", ini, strlen(ini)};
+    struct lg_conf *conf = NULL;
+    assert_int_equal(world_load(&world, &conf, "t.ini", NULL), 0);
+    bool bad = strstr(diags, "error:") != NULL;
+    assert_int_equal(lg_cluster_check(conf), bad ? -LG_E_CONF : 0);
+    assert_diags(conf, diags);
+    lg_conf_free(conf);
+}
+
+static void definitions(void **state)
+{
+    (void)state;
+    expect(HEAD A NODE, "");
+    expect(HEAD "legion = a 127.0.0.1:4242 98 aes-128-cbx:hello\n" NODE,
+        "t.ini:3: error: legion \"a\": unknown cipher \"aes-128-cbx\", did you mean "
+        "\"aes-128-cbc\"?\n");
+    expect(HEAD "legion = a 127.0.0.1:4242 -1 aes-128-cbc:hello\n" NODE,
+        "t.ini:3: error: legion \"a\": valor \"-1\" is not a number: expected 0 (an arbiter, "
+        "which votes only) or more\n");
+    expect(HEAD "legion = a 127.0.0.1:4242 98 aes-256-gcm:hello\n" NODE,
+        "t.ini:3: error: legion \"a\": cipher \"aes-256-gcm\" is not one of \"openssl enc "
+        "-list\": authenticated ciphers are not supported yet, expected one such as "
+        "aes-256-cbc\n");
+    expect(HEAD A NODE "legion = b 127.0.0.1:4242 98 aes-128-cbc:hello\n"
+                       "legion-node = b 127.0.0.2:4242\n",
+        "t.ini:5: error: legion \"b\" has the address of legion \"a\" (t.ini:3): expected another, "
+        "or another port\n");
+    expect(HEAD "legion-mcast = a 10.0.0.1:4242 5 aes-128-cbc:x\n",
+        "t.ini:3: error: legion-mcast: \"10.0.0.1:4242\" is not a group: expected 224.0.0.0 to "
+        "239.255.255.255 and a port\n");
+    expect(HEAD "legion-mcast = a 225.1.1.1:4242 5 bf-cbc:hello thisistheiv\n", "");
+}
+
+static void addresses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *why; /* NULL = good */
+        enum lg_address_kind kind;
+        const char *host;
+        uint16_t port;
+    } cases[] = {
+        {"10.1.2.3:4242", NULL, LG_ADDRESS_IPV4, "10.1.2.3", 4242},
+        {":65535", NULL, LG_ADDRESS_ANY, "", 65535},
+        {"0.0.0.0:1", NULL, LG_ADDRESS_ANY, "0.0.0.0", 1},
+        {"224.0.0.0:1", NULL, LG_ADDRESS_MULTICAST, "224.0.0.0", 1},
+        {"239.255.255.255:1", NULL, LG_ADDRESS_MULTICAST, "239.255.255.255", 1},
+        {"240.0.0.1:1", NULL, LG_ADDRESS_IPV4, "240.0.0.1", 1},
+        {"255.255.255.255:1", NULL, LG_ADDRESS_BROADCAST, "255.255.255.255", 1},
+        {"[::1]:4242", NULL, LG_ADDRESS_IPV6, "::1", 4242},
+        {"[fe80::1%eth0]:4242", NULL, LG_ADDRESS_IPV6, "fe80::1%eth0", 4242},
+        {"node-1.example:4242", NULL, LG_ADDRESS_NAME, "node-1.example", 4242},
+        {"/run/legion.sock", NULL, LG_ADDRESS_UNIX, "/run/legion.sock", 0},
+        {"4242", "would be a unix socket", 0, NULL, 0},
+        {"", "expected a path", 0, NULL, 0},
+        {"10.1.2.3:", "expected a port", 0, NULL, 0},
+        {"10.1.2.3:0", "expected a port", 0, NULL, 0},
+        {"10.1.2.3:65536", "expected a port", 0, NULL, 0},
+        {"10.1.2.3:x", "expected a port", 0, NULL, 0},
+        {"10.1.2:1", "not an IPv4 address", 0, NULL, 0},
+        {"300.1.1.1:1", "not an IPv4 address", 0, NULL, 0},
+        {"::1:4242", "with the brackets", 0, NULL, 0},
+        {"[::g]:1", "not an IPv6 address", 0, NULL, 0},
+        {"[]:1", "expected [ipv6]:port", 0, NULL, 0},
+        {"[::1:1", "expected [ipv6]:port", 0, NULL, 0},
+        {"[ff02::1]:1", "IPv6 multicast is not supported", 0, NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lg_address address = {0};
+        char why[LG_WHY_SIZE] = "";
+        int err = lg_address_parse(lg_slice_of(cases[i].text), &address, why);
+        assert_int_equal(err, cases[i].why ? -LG_E_CONF : 0);
+        if (cases[i].why) {
+            if (!strstr(why, cases[i].why))
+                fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].text, why, cases[i].why);
+            continue;
+        }
+        assert_int_equal(address.kind, cases[i].kind);
+        assert_string_equal(address.host, cases[i].host);
+        assert_int_equal(address.port, cases[i].port);
+    }
+}
+
+static void nodes(void **state)
+{
+    (void)state;
+    expect(HEAD A "legion-node = a :4242\n",
+        "t.ini:4: error: legion-node: \":4242\" is nobody's address: expected that of another "
+        "node\n");
+    expect(HEAD A "legion-node = a [::1]:4242\n",
+        "t.ini:4: error: legion-node: \"[::1]:4242\" cannot be reached from \"127.0.0.1:4242\", "
+        "where the legion listens: expected an address of the same kind\n");
+    expect(HEAD A "legion-node = a /run/x.sock\n",
+        "t.ini:4: error: legion-node: \"/run/x.sock\" cannot be reached from \"127.0.0.1:4242\", "
+        "where the legion listens: expected an address of the same kind\n");
+    expect(HEAD A "legion-node = a other.example:4242\n", "");
+}
+
+static void hooks(void **state)
+{
+    (void)state;
+    expect(HEAD A NODE "legion-lord = a cdm:true\nlegion-unlord = a frobnicate:true\n",
+        "t.ini:5: error: legion-lord: unknown action \"cdm\", did you mean \"cmd\"?\n"
+        "t.ini:6: error: legion-unlord: unknown action \"frobnicate\": expected cmd:, exec:, log:, "
+        "signal: or alarm:\n");
+    expect(HEAD A NODE "legion-setup = a cmd:\nlegion-death = a signal:256\n",
+        "t.ini:5: error: legion-setup: expected a command after the colon\n"
+        "t.ini:6: error: legion-death: signal \"256\": expected a number from 0 to 255\n");
+    expect(HEAD A NODE "legion-join = a signal:17\nlegion-node-left = a alarm:mail gone\n",
+        "t.ini:5: warning: legion-join: signals and alarms are not delivered yet, only written to "
+        "the log\n"
+        "t.ini:6: warning: legion-node-left: signals and alarms are not delivered yet, only "
+        "written to the log\n");
+    expect(HEAD A NODE "legion-lord = a log:100% ok: really\nlegion-lord = a exec:a:b c:d\n", "");
+}
+
+static void quorums(void **state)
+{
+    (void)state;
+    expect(HEAD A NODE "legion-quorum = a most\n",
+        "t.ini:5: error: legion-quorum \"most\": expected a number of votes up to 257, or "
+        "majority\n");
+    expect(HEAD A NODE "legion-quorum = a 3\n",
+        "t.ini:5: warning: legion-quorum: 3 votes can never be had of 2 configured node(s)\n");
+    expect(HEAD "legion-mcast = m 225.1.1.1:4242 5 aes-128-cbc:x\nlegion-quorum = m majority\n",
+        "t.ini:4: error: legion-quorum: a majority of a group's nodes cannot be counted: expected "
+        "a number\n");
+    expect(HEAD A NODE "legion-freq = 0.5\nlegion-tolerance = 1s\n",
+        "t.ini:6: warning: legion-tolerance (1000 ms) is less than 5 times legion-freq (500 ms): a "
+        "few lost packets look like a dead node\n");
+}
+
+static void plan_of(const char *ini, struct lg_cluster_plan *plan)
+{
+    struct world world = {0};
+    world.files[0] = (struct world_file){"t.ini", ini, strlen(ini)};
+    struct lg_conf *conf = NULL;
+    struct lg_plan_report report = {0};
+    assert_int_equal(world_load(&world, &conf, "t.ini", NULL), 0);
+    assert_true(lg_cluster_plan_read(plan, conf, &report));
+    lg_conf_free(conf); /* the plan does not need it any more */
+}
+
+static void majority_counts_distinct_addresses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *nodes;
+        uint64_t quorum;
+    } cases[] = {
+        {"", 2},                                 /* two nodes */
+        {"legion-node = a 127.0.0.2:4242\n", 2}, /* the same once more */
+        {"legion-node = a 127.0.0.1:4242\n", 2}, /* ourselves */
+        {"legion-node = a 127.0.0.3:4242\n", 2}, /* three nodes */
+        {"legion-node = a 127.0.0.2:4243\nlegion-node = a 127.0.0.4:4242\n", 3},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char ini[512];
+        struct lg_cluster_plan plan;
+        snprintf(ini, sizeof ini, HEAD A NODE "legion-quorum = a majority\n%s", cases[i].nodes);
+        plan_of(ini, &plan);
+        assert_true(plan.legions[0]->quorum == cases[i].quorum);
+        lg_cluster_plan_free(&plan);
+    }
+}
+
+static void order_in_the_file_is_free(void **state)
+{
+    (void)state;
+    struct lg_cluster_plan plan;
+    plan_of(HEAD "legion-lord = a cmd:one\n" NODE "legion-freq = 0.25\nlegion-tolerance = 1500ms\n"
+                 "legion-scroll = a some text\nlegion-hook-timeout = 2\n"
+                 "legion = a 127.0.0.1:4242 0 aes-128-cbc:se:cret iv\n"
+                 "legion-lord = a log:two\n",
+        &plan);
+    const struct lg_legion_plan *a = plan.legions[0];
+    assert_int_equal(plan.count, 1);
+    assert_string_equal(a->name, "a");
+    assert_int_equal(a->valor, 0);
+    assert_true(lg_slice_eq(a->secret, LG_SLICE("se:cret")));
+    assert_true(lg_slice_eq(a->iv, LG_SLICE("iv")));
+    assert_string_equal(a->scroll, "some text");
+    assert_int_equal(a->node_count, 1);
+    assert_int_equal(a->hook_count, 2);
+    assert_string_equal(a->hooks[0].argument, "one");
+    assert_int_equal(a->hooks[1].action, LG_ACTION_LOG);
+    assert_int_equal(plan.freq_ms, 250);
+    assert_int_equal(plan.tolerance_ms, 1500);
+    assert_int_equal(plan.skew_tolerance_ms, 60000);
+    assert_int_equal(plan.hook_timeout_ms, 2000);
+    lg_cluster_plan_free(&plan);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(definitions),
+        cmocka_unit_test(addresses),
+        cmocka_unit_test(nodes),
+        cmocka_unit_test(hooks),
+        cmocka_unit_test(quorums),
+        cmocka_unit_test(majority_counts_distinct_addresses),
+        cmocka_unit_test(order_in_the_file_is_free),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
