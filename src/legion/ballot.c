@@ -43,7 +43,7 @@ static int64_t wait_ms(const struct lg_legion *legion, const struct lg_legion_me
     if (!memory)
         return larger(setup->tolerance_ms, setup->start_wait_ms);
     if (memory->until_ms == INT64_MAX)
-        return memory->own ? 0 : memory->promise_ms;
+        return memory->promise_ms;
     int64_t left_ms = memory->until_ms > legion->now_ms ? memory->until_ms - legion->now_ms : 0;
     return left_ms < memory->promise_ms ? left_ms : memory->promise_ms;
 }
@@ -77,7 +77,6 @@ struct lg_legion_memory lg_ballot_memory(const struct lg_legion *legion, bool cl
         .epoch = ballot->voted,
         .promise_ms = legion->setup.tolerance_ms,
         .until_ms = INT64_MAX,
-        .own = ballot->voted && lg_uuid_same(ballot->voted_for, legion->self.uuid),
     };
     memcpy(memory.candidate, ballot->voted_for, sizeof memory.candidate);
     if (!clean)

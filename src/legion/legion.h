@@ -48,7 +48,6 @@ enum lg_legion_safety {
 struct lg_legion_memory {
     uint64_t epoch;                          /* the largest voted for; 0 = none ever */
     char candidate[LG_LEGION_UUID_LEN + 1];  /* whom that vote was for */
-    bool own;                                /* it was for ourselves */
     int64_t promise_ms;                      /* how long such a vote binds */
     uint64_t echo_us;                        /* the stamp it echoed, after a clean stop */
     int64_t until_ms; /* clean stop: when the promise ends, 0 = none; INT64_MAX = was
