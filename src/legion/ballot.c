@@ -226,16 +226,19 @@ uint64_t lg_ballot_quorum(const struct lg_legion *legion)
     return quorum;
 }
 
+static bool in_contact(const struct lg_legion *legion, const struct lg_legion_member *member)
+{
+    if (!member->safe || !member->echo_us)
+        return false;
+    int64_t age_ms = legion->now_ms - (int64_t)(member->echo_us / 1000);
+    return age_ms < larger(legion->setup.tolerance_ms, member->promise_ms);
+}
+
 uint64_t lg_ballot_reach(const struct lg_legion *legion)
 {
     uint64_t reach = 1;
-    for (size_t i = 0; i < legion->roster.count; i++) {
-        const struct lg_legion_member *member = &legion->roster.members[i];
-        if (!member->safe || !member->echo_us)
-            continue;
-        int64_t age_ms = legion->now_ms - (int64_t)(member->echo_us / 1000);
-        reach += age_ms < larger(legion->setup.tolerance_ms, member->promise_ms);
-    }
+    for (size_t i = 0; i < legion->roster.count; i++)
+        reach += in_contact(legion, &legion->roster.members[i]);
     return reach;
 }
 
@@ -349,17 +352,17 @@ void lg_ballot_count(struct lg_legion *legion)
     }
 }
 
-/* Somebody's vote went elsewhere with an epoch as large as ours: it will never
- * vote for ours. */
+/* Those whose vote went elsewhere with an epoch as large as ours will never vote
+ * for ours: are there too few others? */
 static bool refused(const struct lg_legion *legion)
 {
-    uint64_t stand = legion->ballot.stand;
+    uint64_t stand = legion->ballot.stand, willing = 1;
     for (size_t i = 0; i < legion->roster.count; i++) {
         const struct lg_legion_member *member = &legion->roster.members[i];
-        if (member->safe && member->voted >= stand && member->vote_epoch != stand)
-            return true;
+        if (in_contact(legion, member))
+            willing += member->voted < stand || member->vote_epoch == stand;
     }
-    return false;
+    return willing < lg_ballot_quorum(legion) && legion->ballot.reach > willing;
 }
 
 void lg_ballot_stand(struct lg_legion *legion)

@@ -42,6 +42,7 @@ struct lg_ballot {
     uint64_t reach;
     uint64_t votes; /* that count for us now */
     int64_t lease_ms, grace_ms;
+    uint64_t title_stamp_us; /* of our last message before the title */
     int64_t title_grace_ms; /* of the lease that the title stands on */
     int64_t able_since_ms; /* INT64_MAX = not able to stand */
 

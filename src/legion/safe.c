@@ -263,6 +263,14 @@ void lg_safe_expire(struct lg_legion *legion, struct lg_legion_update *update)
     }
 }
 
+/* It stands although it has heard that we hold the title: one that would not take
+ * it from us (legion-nopreempt) has had the time to say so. */
+static bool insists(const struct lg_legion *legion, const struct lg_legion_member *member)
+{
+    return lg_roster_better(&member->who, &legion->self) &&
+           member->echo_us > legion->ballot.title_stamp_us;
+}
+
 static void hold(struct lg_legion *legion, const struct lg_legion_member *best,
     struct lg_legion_update *update)
 {
@@ -276,7 +284,7 @@ static void hold(struct lg_legion *legion, const struct lg_legion_member *best,
     if (reason) {
         say_number(update, LG_NOTE_STEPS_DOWN, reason);
         lg_title_signal(legion, LG_SIGNAL_QUIT, NULL, update);
-    } else if (best && lg_roster_better(&best->who, &legion->self)) {
+    } else if (best && insists(legion, best)) {
         lg_title_signal(legion, LG_SIGNAL_OUTVOTED, &best->who, update);
     }
 }
@@ -290,6 +298,7 @@ static void seek(struct lg_legion *legion, struct lg_legion_update *update)
         return;
     legion->state.votes = ballot->votes;
     hold_until_lease(legion);
+    ballot->title_stamp_us = ballot->stamp_us;
     lg_title_report_quorum(legion, update);
     lg_title_signal(legion, LG_SIGNAL_WIN, NULL, update);
 }

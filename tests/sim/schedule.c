@@ -254,6 +254,10 @@ static void calm(struct maker *m)
         add(m, at_us, LG_SIM_MAINTENANCE, i, 0, 0);
         add(m, at_us, LG_SIM_START, i, 0, 0);
     }
+    /* One that was being stopped may have taken until now. */
+    m->s->quiet_us = at_us + m->tolerance_ms * MS;
+    for (unsigned i = 0; i < m->count; i++)
+        add(m, m->s->quiet_us, LG_SIM_START, i, 0, 0);
 }
 
 /* Insertion sort: stable, and the list is nearly in order. */
