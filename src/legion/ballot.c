@@ -21,10 +21,10 @@ void lg_ballot_free(struct lg_legion *legion)
     free(legion->ballot.echoes);
 }
 
-static void see(struct lg_ballot *ballot, uint64_t epoch)
+static void see(struct lg_legion *legion, uint64_t epoch)
 {
-    if (epoch > ballot->seen)
-        ballot->seen = epoch;
+    if (epoch > legion->ballot.seen && !lg_legion_is_mutant(legion, LG_MUTANT_EPOCH_NOT_IN_VOTE))
+        legion->ballot.seen = epoch;
 }
 
 static int64_t larger(int64_t a, int64_t b)
@@ -62,7 +62,7 @@ void lg_ballot_start(struct lg_legion *legion, const struct lg_legion_memory *me
     if (!memory)
         return;
     ballot->voted = memory->epoch;
-    see(ballot, memory->epoch);
+    see(legion, memory->epoch);
     memcpy(ballot->voted_for, memory->candidate, LG_LEGION_UUID_LEN);
     memcpy(ballot->waits_for, memory->candidate, LG_LEGION_UUID_LEN);
     /* What an unclean stop echoed last is not known: only a death frees us then. */
@@ -147,7 +147,7 @@ static void remember(struct lg_legion *legion, struct lg_legion_update *update)
     ballot->voted = promise->epoch;
     memcpy(ballot->voted_for, promise->uuid, sizeof ballot->voted_for);
     ballot->stored_ms = promise->length_ms;
-    see(ballot, promise->epoch);
+    see(legion, promise->epoch);
     update->persist = true;
     update->memory = lg_ballot_memory(legion, false);
 }
@@ -209,10 +209,11 @@ void lg_ballot_take(struct lg_legion *legion, struct lg_legion_member *member,
     member->vote_epoch = ours ? said->vote_epoch : 0;
     member->vote_echo_us = ours ? said->vote_echo_us : 0;
     member->vote_promise_ms = ours ? said->vote_promise_ms : 0;
-    see(ballot, said->stand);
-    see(ballot, said->title);
-    see(ballot, said->voted);
-    see(ballot, said->vote_epoch);
+    see(legion, said->stand);
+    if (said->title > ballot->seen)
+        ballot->seen = said->title;
+    see(legion, said->voted);
+    see(legion, said->vote_epoch);
     take_release(legion, member);
     if (member->title)
         memcpy(ballot->lord_spoke, member->who.uuid, sizeof ballot->lord_spoke);
@@ -365,19 +366,29 @@ static bool refused(const struct lg_legion *legion)
     return willing < lg_ballot_quorum(legion) && legion->ballot.reach > willing;
 }
 
+/* How far an epoch may stay behind the wall clock. */
+static uint64_t stand_age_ms(const struct lg_legion *legion)
+{
+    const struct lg_legion_setup *setup = &legion->setup;
+    if (legion->state.quorate)
+        return (uint64_t)setup->tolerance_ms / 4;
+    return (uint64_t)larger(setup->tolerance_ms / 2, 2 * setup->freq_ms);
+}
+
 void lg_ballot_stand(struct lg_legion *legion)
 {
     struct lg_ballot *ballot = &legion->ballot;
     uint64_t wall = legion->wall_ms > 0 ? (uint64_t)legion->wall_ms : 0;
     uint64_t age = wall > ballot->stand ? wall - ballot->stand : 0;
-    bool old = ballot->votes == 0 && age >= (uint64_t)legion->setup.tolerance_ms / 2;
+    /* Not while others may be voting for it: what they vote for would be gone. */
+    bool old = legion->tick && ballot->votes == 0 && age >= stand_age_ms(legion);
     if (ballot->stand && !old && epoch_ok(legion, ballot->stand, legion->self.uuid) &&
         !refused(legion))
         return;
     ballot->stand = ballot->seen + 1 > wall ? ballot->seen + 1 : wall;
     if (lg_legion_is_mutant(legion, LG_MUTANT_EPOCH_NOT_IN_VOTE))
-        ballot->stand = ballot->voted + 1;
-    see(ballot, ballot->stand);
+        ballot->stand = ballot->seen + 1;
+    see(legion, ballot->stand);
 }
 
 void lg_ballot_release(struct lg_legion *legion)

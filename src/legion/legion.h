@@ -240,7 +240,7 @@ struct lg_legion_state {
     enum lg_legion_role role;
     uint64_t checksum;
     uint64_t votes;             /* of the last tally; 0 = members disagree */
-    bool quorate;               /* the last tally was enough */
+    bool quorate;               /* the last tally was enough; safe mode: there is a Lord */
     uint64_t epoch;             /* of the title from RISING to FALLING; else 0 */
     int64_t title_s;            /* since when the title is ours, Unix time; else 0 */
     int64_t title_until_ms;     /* the title is void from then on, whatever happens to us;
