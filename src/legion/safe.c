@@ -199,13 +199,17 @@ static bool has_others_votes(const struct lg_legion *legion)
     return legion->ballot.votes > (legion->ballot.promise.own ? 1U : 0U);
 }
 
-/* On the timer, to answer a Lord, after a release; for ourselves also as soon as
+/* Votes on the timer, to answer a Lord, after a release; for ourselves also as soon as
  * somebody does. */
 static void ballot_round(struct lg_legion *legion, const struct lg_legion_member *best, bool self,
     struct lg_legion_update *update)
 {
     struct lg_ballot *ballot = &legion->ballot;
     const struct lg_promise *promise = &ballot->promise;
+    /* We stand, and others do not know yet: they may be better. */
+    if (self && !has_others_votes(legion) &&
+        legion->now_ms - ballot->able_since_ms < legion->setup.freq_ms && !promise->epoch)
+        self = false;
     bool lord = ballot->lord_spoke[0] && promise->epoch &&
                 lg_uuid_same(promise->uuid, ballot->lord_spoke);
     if (legion->tick || lord || ballot->freed || ballot->released ||
@@ -303,6 +307,16 @@ static void seek(struct lg_legion *legion, struct lg_legion_update *update)
     lg_title_signal(legion, LG_SIGNAL_WIN, NULL, update);
 }
 
+/* Members that think it best, as far as they say, and we where we vote for it. */
+static uint64_t votes_for(const struct lg_legion *legion, const struct lg_legion_who *lord)
+{
+    const struct lg_promise *promise = &legion->ballot.promise;
+    uint64_t votes = promise->epoch && lg_uuid_same(promise->uuid, lord->uuid);
+    for (size_t i = 0; i < legion->roster.count; i++)
+        votes += strcmp(legion->roster.members[i].vote_uuid, lord->uuid) == 0;
+    return votes;
+}
+
 /* Whom we know to be Lord, for people and for uWSGI's keys. */
 static void know_lord(struct lg_legion *legion, struct lg_legion_update *update)
 {
@@ -315,8 +329,10 @@ static void know_lord(struct lg_legion *legion, struct lg_legion_update *update)
     if (!lord) {
         if (!legion->ballot.lordless_ms)
             legion->ballot.lordless_ms = legion->now_ms;
-        if (legion->now_ms - legion->ballot.lordless_ms >= legion->setup.tolerance_ms &&
-            legion->now_ms >= first_stand_ms(legion))
+        int64_t since_ms = first_stand_ms(legion);
+        if (since_ms < legion->ballot.lordless_ms)
+            since_ms = legion->ballot.lordless_ms;
+        if (legion->now_ms - since_ms >= legion->setup.tolerance_ms)
             lg_title_say_no_quorum(legion, state->votes, false, update);
         state->lord = (struct lg_legion_who){0};
         state->lord_epoch = 0;
@@ -333,6 +349,7 @@ static void know_lord(struct lg_legion *legion, struct lg_legion_update *update)
     legion->joined = true;
     if (own)
         return; /* said when it was won */
+    state->votes = votes_for(legion, lord);
     lg_title_report_quorum(legion, update);
     struct lg_legion_note spare;
     lg_legion_note(update, LG_NOTE_LORD_IS, &spare)->who = *lord;
@@ -351,7 +368,8 @@ void lg_safe_elect(struct lg_legion *legion, struct lg_legion_update *update)
                   : best ? best->who
                          : (struct lg_legion_who){0};
     ballot_round(legion, best, self, update);
-    state->votes = ballot->votes;
+    if (lg_title_held(legion) || !state->lord_epoch)
+        state->votes = ballot->votes;
     if (lg_title_held(legion))
         hold(legion, best, update);
     else
