@@ -78,7 +78,9 @@ struct lg_legion_memory lg_ballot_memory(const struct lg_legion *legion, bool cl
         .promise_ms = legion->setup.tolerance_ms,
         .until_ms = INT64_MAX,
     };
-    memcpy(memory.candidate, ballot->voted_for, sizeof memory.candidate);
+    /* One whom a title of an older epoch binds was not voted for with this one. */
+    if (!promise->epoch || lg_uuid_same(promise->uuid, ballot->voted_for))
+        memcpy(memory.candidate, ballot->voted_for, sizeof memory.candidate);
     if (!clean)
         return memory;
     memory.until_ms = 0;
@@ -124,8 +126,8 @@ void lg_ballot_bury(struct lg_legion *legion, const char *uuid)
         ballot->wait_until_ms = legion->now_ms;
 }
 
-/* A vote may be given again for the same epoch and candidate, else only for a
- * larger epoch. */
+/* A vote is for a larger epoch than any before, or again for the same epoch and
+ * candidate. (One for a title that is held, whatever its epoch, begins no title.) */
 static bool epoch_ok(const struct lg_legion *legion, uint64_t epoch, const char *uuid)
 {
     const struct lg_ballot *ballot = &legion->ballot;
@@ -137,23 +139,27 @@ static bool epoch_ok(const struct lg_legion *legion, uint64_t epoch, const char 
            (epoch == ballot->voted && lg_uuid_same(ballot->voted_for, uuid));
 }
 
+/* The epoch and, before the vote leaves, what the state file must know. */
 static void remember(struct lg_legion *legion, struct lg_legion_update *update)
 {
     struct lg_ballot *ballot = &legion->ballot;
     const struct lg_promise *promise = &ballot->promise;
-    if (promise->epoch == ballot->voted && lg_uuid_same(ballot->voted_for, promise->uuid) &&
-        promise->length_ms <= ballot->stored_ms)
+    if (promise->epoch >= ballot->voted) {
+        ballot->voted = promise->epoch;
+        memcpy(ballot->voted_for, promise->uuid, sizeof ballot->voted_for);
+        see(legion, promise->epoch);
+    }
+    struct lg_legion_memory memory = lg_ballot_memory(legion, false);
+    if (memory.epoch == ballot->stored.epoch && memory.promise_ms <= ballot->stored.promise_ms &&
+        lg_uuid_same(memory.candidate, ballot->stored.candidate))
         return;
-    ballot->voted = promise->epoch;
-    memcpy(ballot->voted_for, promise->uuid, sizeof ballot->voted_for);
-    ballot->stored_ms = promise->length_ms;
-    see(legion, promise->epoch);
+    ballot->stored = memory;
     update->persist = true;
-    update->memory = lg_ballot_memory(legion, false);
+    update->memory = memory;
 }
 
-void lg_ballot_vote(
-    struct lg_legion *legion, const struct lg_legion_member *member, struct lg_legion_update *update)
+void lg_ballot_vote(struct lg_legion *legion, const struct lg_legion_member *member,
+    struct lg_legion_update *update)
 {
     struct lg_ballot *ballot = &legion->ballot;
     const struct lg_promise *old = &ballot->promise;
@@ -171,7 +177,8 @@ void lg_ballot_vote(
     if (old->epoch && !same && !lg_legion_is_mutant(legion, LG_MUTANT_VOTE_TWICE))
         return;
     uint64_t released_us = member ? member->released_us : ballot->released_us;
-    if (!epoch_ok(legion, new.epoch, new.uuid) || new.echo_us <= released_us ||
+    bool held = member && member->title && member->title == new.epoch;
+    if ((!held && !epoch_ok(legion, new.epoch, new.uuid)) || new.echo_us <= released_us ||
         new.until_ms <= legion->now_ms)
         return;
     if (same && old->until_ms > new.until_ms)
@@ -189,11 +196,11 @@ static bool votes_for_us(const struct lg_legion *legion, const struct lg_legion_
            said->vote_echo_us <= legion->ballot.stamp_us;
 }
 
-void lg_ballot_take(struct lg_legion *legion, struct lg_legion_member *member,
-    const struct lg_legion_ballot *said)
+void lg_ballot_take(
+    struct lg_legion *legion, struct lg_legion_member *member, const struct lg_legion_ballot *said)
 {
     struct lg_ballot *ballot = &legion->ballot;
-    bool ours = votes_for_us(legion, said);
+    bool ours = votes_for_us(legion, said), had_title = member->title != 0;
     uint64_t echo_us = lg_legion_echo_find(said->echoes, legion->self_id);
     member->safe = true;
     member->stamp_us = said->stamp_us;
@@ -215,6 +222,8 @@ void lg_ballot_take(struct lg_legion *legion, struct lg_legion_member *member,
     see(legion, said->voted);
     see(legion, said->vote_epoch);
     take_release(legion, member);
+    if (had_title && !member->title && !ballot->promise.epoch)
+        ballot->freed = true; /* nothing bound us, but now there is something to vote on */
     if (member->title)
         memcpy(ballot->lord_spoke, member->who.uuid, sizeof ballot->lord_spoke);
 }
@@ -269,8 +278,8 @@ static struct vote vote_at(const struct lg_legion *legion, size_t at)
 static int64_t vote_end_ms(const struct lg_legion *legion, const struct vote *vote)
 {
     const struct lg_ballot *ballot = &legion->ballot;
-    bool named = vote->epoch == ballot->stand ||
-                 lg_legion_is_mutant(legion, LG_MUTANT_EPOCH_NOT_IN_VOTE);
+    bool named =
+        vote->epoch == ballot->stand || lg_legion_is_mutant(legion, LG_MUTANT_EPOCH_NOT_IN_VOTE);
     bool fresh = vote->echo_us > ballot->released_us ||
                  lg_legion_is_mutant(legion, LG_MUTANT_RELEASED_COUNTS);
     if (!vote->epoch || !ballot->stand || !named || !fresh)
@@ -353,6 +362,16 @@ void lg_ballot_count(struct lg_legion *legion)
     }
 }
 
+uint64_t lg_ballot_votes_after(const struct lg_legion *legion, int64_t at_ms)
+{
+    uint64_t votes = 0;
+    for (size_t i = 0; i <= legion->roster.count; i++) {
+        struct vote vote = vote_at(legion, i);
+        votes += vote_end_ms(legion, &vote) > at_ms;
+    }
+    return votes;
+}
+
 /* Those whose vote went elsewhere with an epoch as large as ours will never vote
  * for ours: are there too few others? */
 static bool refused(const struct lg_legion *legion)
@@ -404,8 +423,8 @@ void lg_ballot_release(struct lg_legion *legion)
 
 /* ---- What we say ----------------------------------------------------------------------- */
 
-static void fill_echoes(struct lg_legion *legion, const struct lg_legion_member *only,
-    struct lg_legion_ballot *said)
+static void fill_echoes(
+    struct lg_legion *legion, const struct lg_legion_member *only, struct lg_legion_ballot *said)
 {
     struct lg_ballot *ballot = &legion->ballot;
     size_t len = 0;

@@ -24,8 +24,8 @@
 /* The keys of Legatus: docs/legion-protocol.md says what each one means. All
  * stamps are microseconds of their maker's clock. */
 struct lg_legion_ballot {
-    uint64_t stamp_us;         /* 0 = the message has none of these keys */
-    int64_t promise_ms;        /* 1 to INT32_MAX */
+    uint64_t stamp_us;  /* 0 = the message has none of these keys */
+    int64_t promise_ms; /* 1 to INT32_MAX */
     uint64_t quorum;
     uint64_t stand;            /* epoch; 0 = does not stand */
     uint64_t reach;            /* nodes */
@@ -54,8 +54,8 @@ struct lg_legion_message {
     struct lg_slice scroll;    /* empty = none */
     bool dead;                 /* the sender leaves */
     struct lg_legion_ballot ballot;
-    struct lg_slice extra;     /* encoded dictionary items sent after ours; on receipt
-                                  the whole cleartext, for lg_legion_dict_find */
+    struct lg_slice extra; /* encoded dictionary items sent after ours; on receipt
+                              the whole cleartext, for lg_legion_dict_find */
 };
 
 /* The header of a datagram whose cleartext is `cleartext_len` bytes long. */

@@ -31,11 +31,11 @@ struct lg_ballot {
     struct lg_promise promise;
     uint64_t voted; /* the largest epoch ever voted for */
     char voted_for[LG_LEGION_UUID_LEN + 1];
-    int64_t stored_ms; /* the promise's length in the state file */
+    struct lg_legion_memory stored; /* in the state file, in this life */
 
-    int64_t wait_until_ms;  /* promises of an earlier life may bind until then */
+    int64_t wait_until_ms;                  /* promises of an earlier life may bind until then */
     char waits_for[LG_LEGION_UUID_LEN + 1]; /* to whom; "" = unknown */
-    uint64_t waits_echo_us; /* 0 = unknown */
+    uint64_t waits_echo_us;                 /* 0 = unknown */
 
     uint64_t seen;  /* the largest epoch ever heard of */
     uint64_t stand; /* the epoch we take votes for */
@@ -43,14 +43,15 @@ struct lg_ballot {
     uint64_t votes; /* that count for us now */
     int64_t lease_ms, grace_ms;
     uint64_t title_stamp_us; /* of our last message before the title */
-    int64_t title_grace_ms; /* of the lease that the title stands on */
-    int64_t able_since_ms; /* INT64_MAX = not able to stand */
+    int64_t title_grace_ms;  /* of the lease that the title stands on */
+    int64_t able_since_ms;   /* INT64_MAX = not able to stand */
 
+    int64_t unlord_until_ms; /* FALLING: unlord hooks are killed then */
     int64_t unlord_retry_ms; /* 0 = unlord hooks need not run again */
     int64_t lordless_ms;     /* since when there is no Lord; 0 = there is */
 
-    bool released;   /* in this step: a title or votes, others will want to know */
-    bool freed;      /* in this step: from our promise */
+    bool released; /* in this step: a title or votes, others will want to know */
+    bool freed;    /* in this step: from our promise */
     char lord_spoke[LG_LEGION_UUID_LEN + 1]; /* in this step: one we answer */
 
     int64_t *ends; /* room for sorting */
@@ -82,6 +83,7 @@ struct lg_legion {
     bool joined;               /* a quorum was seen once */
     bool stopping;             /* SHUTDOWN came */
     bool maintenance, unwell;
+    bool aside;        /* suspended for one of those, in the classical election */
     bool tick;         /* this step announces on the timer */
     bool announce_now; /* besides the timer */
     bool announce_dead;
@@ -132,8 +134,8 @@ void lg_ballot_free(struct lg_legion *legion);
 void lg_ballot_start(struct lg_legion *legion, const struct lg_legion_memory *memory,
     struct lg_legion_update *update);
 /* What a member's message says of stamps, votes and releases, into the member. */
-void lg_ballot_take(struct lg_legion *legion, struct lg_legion_member *member,
-    const struct lg_legion_ballot *said);
+void lg_ballot_take(
+    struct lg_legion *legion, struct lg_legion_member *member, const struct lg_legion_ballot *said);
 /* A candidate is dead: nothing binds us to it. */
 void lg_ballot_bury(struct lg_legion *legion, const char *uuid);
 /* Nodes in two-way contact. */
@@ -141,12 +143,14 @@ uint64_t lg_ballot_reach(const struct lg_legion *legion);
 uint64_t lg_ballot_quorum(const struct lg_legion *legion);
 /* Sets votes, lease_ms and grace_ms from the votes that count. */
 void lg_ballot_count(struct lg_legion *legion);
+/* Votes that count beyond that time. */
+uint64_t lg_ballot_votes_after(const struct lg_legion *legion, int64_t at_ms);
 /* The epoch we stand for, chosen anew where it must be. */
 void lg_ballot_stand(struct lg_legion *legion);
 /* Votes, or renews; `member` NULL = for ourselves. Nothing where a promise or an
  * epoch forbids it. */
-void lg_ballot_vote(
-    struct lg_legion *legion, const struct lg_legion_member *member, struct lg_legion_update *update);
+void lg_ballot_vote(struct lg_legion *legion, const struct lg_legion_member *member,
+    struct lg_legion_update *update);
 /* Gives back all votes we got. */
 void lg_ballot_release(struct lg_legion *legion);
 /* Into the message: for all members, or an answer to one. */

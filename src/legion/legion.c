@@ -28,8 +28,7 @@ static bool setup_ok(const struct lg_legion_setup *setup)
            setup->freq_ms >= 1 && setup->tolerance_ms >= 1 && setup->skew_tolerance_s >= 0 &&
            setup->freq_ms <= INT32_MAX && setup->tolerance_ms <= INT32_MAX &&
            setup->start_wait_ms >= 0 && setup->start_wait_ms <= INT32_MAX &&
-           setup->unlord_grace_ms >= 0 && setup->preempt_delay_ms >= 0 &&
-           setup->drift_ppm < 500000;
+           setup->unlord_grace_ms >= 0 && setup->preempt_delay_ms >= 0 && setup->drift_ppm < 500000;
 }
 
 static struct lg_slice keep(char *buffer, struct lg_slice text)
@@ -220,8 +219,7 @@ static void expire_members(struct lg_legion *legion, struct lg_legion_update *up
 {
     for (size_t i = 0; i < legion->roster.count;) {
         struct lg_legion_member *member = &legion->roster.members[i];
-        if (legion->now_ms >=
-            lg_roster_member_expiry_ms(member, legion->setup.tolerance_ms))
+        if (legion->now_ms >= lg_roster_member_expiry_ms(member, legion->setup.tolerance_ms))
             member_gone(legion, member, LG_NOTE_LEFT, update);
         else
             i++;
@@ -248,10 +246,10 @@ static enum lg_legion_refusal refusal_of_member(const struct lg_legion *legion,
         return LG_REFUSED_NOT;
     if (!safe)
         return legion->setup.safe == LG_SAFE_ON || (member && member->safe) ? LG_REFUSED_UNSAFE
-                                                                           : LG_REFUSED_NOT;
-    uint64_t last_us = member ? member->stamp_us
-                              : lg_roster_buried_us(
-                                    &legion->roster, lg_legion_id(message->uuid.ptr));
+                                                                            : LG_REFUSED_NOT;
+    uint64_t last_us = member
+                           ? member->stamp_us
+                           : lg_roster_buried_us(&legion->roster, lg_legion_id(message->uuid.ptr));
     return message->ballot.stamp_us <= last_us ? LG_REFUSED_STALE : LG_REFUSED_NOT;
 }
 
@@ -289,8 +287,7 @@ static enum lg_legion_refusal take_message(
     struct lg_legion *legion, const struct lg_legion_event *event, struct lg_legion_update *update)
 {
     const struct lg_legion_message *message = event->message;
-    bool safe =
-        legion->setup.safe != LG_SAFE_OFF && event->authentic && message->ballot.stamp_us;
+    bool safe = legion->setup.safe != LG_SAFE_OFF && event->authentic && message->ballot.stamp_us;
     enum lg_legion_refusal refusal = refusal_of(legion, message);
     if (refusal)
         return refusal;
@@ -318,8 +315,8 @@ static enum lg_legion_refusal take_message(
 
 /* ---- Announcing ---------------------------------------------------------------------------- */
 
-static void fill_message(struct lg_legion *legion, const struct lg_legion_member *only,
-    struct lg_legion_update *update)
+static void fill_message(
+    struct lg_legion *legion, const struct lg_legion_member *only, struct lg_legion_update *update)
 {
     const struct lg_legion_state *state = &legion->state;
     update->message = (struct lg_legion_message){
@@ -355,8 +352,8 @@ static void check_tick(struct lg_legion *legion)
 static void announce(struct lg_legion *legion, struct lg_legion_update *update)
 {
     bool classical = legion->state.mode == LG_MODE_CLASSICAL;
-    update->announce = legion->announce_now ||
-                       (legion->tick && !(classical && lg_legion_suspended(legion)));
+    update->announce =
+        legion->announce_now || (legion->tick && !(classical && lg_legion_suspended(legion)));
     if (update->announce) {
         fill_message(legion, NULL, update);
     } else if (!classical) {
@@ -397,12 +394,10 @@ static int start(
     return 0;
 }
 
-static void resign(
-    struct lg_legion *legion, const struct lg_legion_event *event, struct lg_legion_update *update)
+static void resign(struct lg_legion *legion, const struct lg_legion_event *event)
 {
     int64_t hold_ms = event->hold_ms > 0 ? event->hold_ms : 2 * legion->setup.tolerance_ms;
     legion->hold_until_ms = legion->now_ms + hold_ms;
-    (void)update;
 }
 
 static int take_event(
@@ -424,7 +419,7 @@ static int take_event(
         take_setup(legion, event->setup);
         return 0;
     case LG_EVENT_RESIGN:
-        resign(legion, event, update);
+        resign(legion, event);
         return 0;
     case LG_EVENT_MAINTENANCE:
         legion->maintenance = event->on;
@@ -461,7 +456,22 @@ static bool event_ok(const struct lg_legion *legion, const struct lg_legion_even
 }
 
 /* By uWSGI's rules there is nothing between standing and not being there: who
- * must not stand gives the title up, and takes it again when it is elected. */
+ * must not stand is silent, as after a failed lord hook. */
+static void stand_aside(struct lg_legion *legion, struct lg_legion_update *update)
+{
+    enum lg_legion_reason reason = lg_safe_reason(legion);
+    bool must = reason != LG_REASON_NONE && reason != LG_REASON_VALOR;
+    if (must == legion->aside)
+        return;
+    legion->aside = must;
+    legion->state.suspended_until_ms = must ? INT64_MAX / 2 : legion->now_ms;
+    if (!must || !lg_title_held(legion))
+        return;
+    struct lg_legion_note spare;
+    lg_legion_note(update, LG_NOTE_STEPS_DOWN, &spare)->number = reason;
+    lg_title_signal(legion, LG_SIGNAL_QUIT, NULL, update);
+}
+
 static void elect(struct lg_legion *legion, struct lg_legion_update *update)
 {
     if (legion->setup.safe != LG_SAFE_OFF)
@@ -470,6 +480,7 @@ static void elect(struct lg_legion *legion, struct lg_legion_update *update)
         lg_safe_elect(legion, update);
         return;
     }
+    stand_aside(legion, update);
     lg_classical_elect(legion, update);
     if (legion->state.mode == LG_MODE_MIXED)
         lg_safe_keep(legion, update);

@@ -46,10 +46,10 @@ enum lg_legion_safety {
 
 /* What the legion-state file remembers. */
 struct lg_legion_memory {
-    uint64_t epoch;                          /* the largest voted for; 0 = none ever */
-    char candidate[LG_LEGION_UUID_LEN + 1];  /* whom that vote was for */
-    int64_t promise_ms;                      /* how long such a vote binds */
-    uint64_t echo_us;                        /* the stamp it echoed, after a clean stop */
+    uint64_t epoch;                         /* the largest voted for; 0 = none ever */
+    char candidate[LG_LEGION_UUID_LEN + 1]; /* whom that vote was for; "" = unknown */
+    int64_t promise_ms;                     /* how long such a vote binds */
+    uint64_t echo_us;                       /* the stamp it echoed, after a clean stop */
     int64_t until_ms; /* clean stop: when the promise ends, 0 = none; INT64_MAX = was
                          running. Of this boot's clock: in a file from another boot
                          the reader takes INT64_MAX for all but 0 */
@@ -201,7 +201,7 @@ struct lg_legion_update {
     bool kill_hooks; /* end the running phase now; HOOK_DONE is owed all the same */
     bool run_hooks;  /* start `phase`; HOOK_DONE is owed when it ends */
     struct lg_legion_phase phase;
-    bool persist;  /* write `memory` to the state file and sync it, first of all */
+    bool persist; /* write `memory` to the state file and sync it, first of all */
     struct lg_legion_memory memory;
     bool announce; /* send `message` to every node; slices live until the next step */
     bool answer;   /* send `message` to the member `answer_to` only; never with `announce` */
@@ -266,11 +266,11 @@ struct lg_legion_member {
     uint64_t vote_valor;
     char vote_uuid[LG_LEGION_UUID_LEN + 1];
     int64_t seen_ms;
-    int64_t seen_s; /* Unix time */
-    int64_t unix_s; /* the member's own clock then */
-    int64_t lord_s; /* what it says of its own title */
-    bool safe;      /* it has our keys; the rest is 0 without them */
-    uint64_t id;    /* lg_legion_id of its uuid */
+    int64_t seen_s;             /* Unix time */
+    int64_t unix_s;             /* the member's own clock then */
+    int64_t lord_s;             /* what it says of its own title */
+    bool safe;                  /* it has our keys; the rest is 0 without them */
+    uint64_t id;                /* lg_legion_id of its uuid */
     uint64_t stamp_us, echo_us; /* its newest stamp; the newest of ours it has heard */
     int64_t promise_ms;
     uint64_t quorum, stand, reach, title, released_us, voted;

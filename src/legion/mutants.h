@@ -28,8 +28,7 @@ enum lg_legion_mutant {
 void lg_legion_mutate(struct lg_legion *legion, enum lg_legion_mutant mutant);
 bool lg_legion_is_mutant(const struct lg_legion *legion, enum lg_legion_mutant mutant);
 #else
-static inline bool lg_legion_is_mutant(
-    const struct lg_legion *legion, enum lg_legion_mutant mutant)
+static inline bool lg_legion_is_mutant(const struct lg_legion *legion, enum lg_legion_mutant mutant)
 {
     (void)legion, (void)mutant;
     return false;

@@ -46,7 +46,8 @@ static void enter_safe(struct lg_legion *legion, struct lg_legion_update *update
     if (!lg_title_held(legion))
         return;
     lg_ballot_count(legion);
-    if (legion->state.epoch == ballot->stand && ballot->lease_ms - ballot->grace_ms > legion->now_ms)
+    if (legion->state.epoch == ballot->stand &&
+        ballot->lease_ms - ballot->grace_ms > legion->now_ms)
         hold_until_lease(legion);
     else
         lg_title_signal(legion, LG_SIGNAL_LOST, NULL, update);
@@ -93,9 +94,9 @@ static int64_t first_stand_ms(const struct lg_legion *legion)
 
 static bool able(const struct lg_legion *legion)
 {
-    return legion->setup.valor && !legion->stopping &&
-           legion->state.role == LG_ROLE_FOLLOWER && legion->now_ms >= first_stand_ms(legion) &&
-           !lg_legion_suspended(legion) && lg_safe_reason(legion) == LG_REASON_NONE;
+    return legion->setup.valor && !legion->stopping && legion->state.role == LG_ROLE_FOLLOWER &&
+           legion->now_ms >= first_stand_ms(legion) && !lg_legion_suspended(legion) &&
+           lg_safe_reason(legion) == LG_REASON_NONE;
 }
 
 static const struct lg_legion_member *holder(const struct lg_legion *legion)
@@ -184,8 +185,7 @@ static void vote(struct lg_legion *legion, const struct lg_legion_member *best, 
         if (lg_title_held(legion) || self)
             lg_ballot_vote(legion, NULL, update);
     } else if (promise->epoch) {
-        const struct lg_legion_member *member =
-            lg_roster_by_uuid(&legion->roster, promise->uuid);
+        const struct lg_legion_member *member = lg_roster_by_uuid(&legion->roster, promise->uuid);
         bool any = lg_legion_is_mutant(legion, LG_MUTANT_RENEW_ANY);
         if (member && (member->title || member == best || any))
             lg_ballot_vote(legion, member, update);
@@ -210,8 +210,8 @@ static void ballot_round(struct lg_legion *legion, const struct lg_legion_member
     if (self && !has_others_votes(legion) &&
         legion->now_ms - ballot->able_since_ms < legion->setup.freq_ms && !promise->epoch)
         self = false;
-    bool lord = ballot->lord_spoke[0] && promise->epoch &&
-                lg_uuid_same(promise->uuid, ballot->lord_spoke);
+    bool lord =
+        ballot->lord_spoke[0] && promise->epoch && lg_uuid_same(promise->uuid, ballot->lord_spoke);
     if (legion->tick || lord || ballot->freed || ballot->released ||
         (self && !promise->epoch && has_others_votes(legion)))
         vote(legion, best, self, update);
@@ -228,7 +228,7 @@ static void ballot_round(struct lg_legion *legion, const struct lg_legion_member
 static void expire_falling(struct lg_legion *legion, struct lg_legion_update *update)
 {
     struct lg_ballot *ballot = &legion->ballot;
-    bool over = legion->now_ms >= legion->state.title_until_ms;
+    bool over = legion->now_ms >= ballot->unlord_until_ms;
     if (ballot->unlord_retry_ms && (over || legion->now_ms >= ballot->unlord_retry_ms)) {
         ballot->unlord_retry_ms = 0;
         if (over)
@@ -258,7 +258,8 @@ void lg_safe_expire(struct lg_legion *legion, struct lg_legion_update *update)
         if (legion->now_ms < state->title_until_ms - ballot->title_grace_ms ||
             lg_legion_is_mutant(legion, LG_MUTANT_NO_LEASE))
             return;
-        lg_title_say_no_quorum(legion, ballot->votes, true, update);
+        uint64_t votes = lg_ballot_votes_after(legion, state->title_until_ms);
+        lg_title_say_no_quorum(legion, votes, true, update);
         lg_title_signal(legion, LG_SIGNAL_LOST, NULL, update);
     } else if (ballot->unlord_retry_ms && legion->now_ms >= ballot->unlord_retry_ms) {
         ballot->unlord_retry_ms = 0;
@@ -275,8 +276,8 @@ static bool insists(const struct lg_legion *legion, const struct lg_legion_membe
            member->echo_us > legion->ballot.title_stamp_us;
 }
 
-static void hold(struct lg_legion *legion, const struct lg_legion_member *best,
-    struct lg_legion_update *update)
+static void hold(
+    struct lg_legion *legion, const struct lg_legion_member *best, struct lg_legion_update *update)
 {
     struct lg_ballot *ballot = &legion->ballot;
     struct lg_legion_state *state = &legion->state;
@@ -364,9 +365,7 @@ void lg_safe_elect(struct lg_legion *legion, struct lg_legion_update *update)
     lg_ballot_count(legion);
     stand(legion);
     const struct lg_legion_member *best = best_of(legion, &self);
-    state->vote = self   ? legion->self
-                  : best ? best->who
-                         : (struct lg_legion_who){0};
+    state->vote = self ? legion->self : best ? best->who : (struct lg_legion_who){0};
     ballot_round(legion, best, self, update);
     if (lg_title_held(legion) || !state->lord_epoch)
         state->votes = ballot->votes;
@@ -427,8 +426,8 @@ int64_t lg_safe_deadline_ms(const struct lg_legion *legion)
     if (lg_title_held(legion) && state->mode == LG_MODE_SAFE)
         set_min(&at_ms, state->title_until_ms - ballot->title_grace_ms);
     if (state->role == LG_ROLE_FALLING && state->mode == LG_MODE_SAFE &&
-        state->title_until_ms > legion->now_ms)
-        set_min(&at_ms, state->title_until_ms);
+        ballot->unlord_until_ms > legion->now_ms)
+        set_min(&at_ms, ballot->unlord_until_ms);
     if (ballot->unlord_retry_ms)
         set_min(&at_ms, ballot->unlord_retry_ms);
     return at_ms;

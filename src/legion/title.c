@@ -37,8 +37,11 @@ static void rise(
     struct lg_legion_state *state = &legion->state;
     state->role = LG_ROLE_RISING;
     state->epoch = legion->wall_ms > 0 ? (uint64_t)legion->wall_ms : 1;
-    if (state->mode != LG_MODE_CLASSICAL && legion->ballot.stand)
+    if (state->mode != LG_MODE_CLASSICAL) {
+        if (!legion->ballot.stand) /* elected by uWSGI's rules before we could stand by ours */
+            lg_ballot_stand(legion);
         state->epoch = legion->ballot.stand;
+    }
     legion->ballot.unlord_retry_ms = 0;
     lg_phases_forget(&legion->phases, LG_PHASE_UNLORD);
     state->title_s = legion->wall_ms / 1000 > 0 ? legion->wall_ms / 1000 : 1;
@@ -114,7 +117,7 @@ static void unlord_failed(
 {
     if (legion->state.mode != LG_MODE_SAFE)
         release(legion, who, update);
-    else if (legion->now_ms >= legion->state.title_until_ms)
+    else if (legion->now_ms >= legion->ballot.unlord_until_ms)
         lapsed(legion, who, update);
     else
         legion->ballot.unlord_retry_ms = legion->now_ms + legion->setup.freq_ms;
@@ -132,7 +135,11 @@ static void unlord_failed_later(
 static void fall(
     struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
 {
+    int64_t least_ms = legion->now_ms + legion->ballot.title_grace_ms;
     legion->state.role = LG_ROLE_FALLING;
+    legion->ballot.unlord_until_ms = legion->state.title_until_ms;
+    if (legion->ballot.unlord_until_ms < least_ms) /* we slept: others are free already */
+        legion->ballot.unlord_until_ms = least_ms;
     if (lg_phases_wants(&legion->phases, LG_PHASE_LORD)) {
         /* No lord hook has begun: there is nothing to undo. */
         lg_phases_forget(&legion->phases, LG_PHASE_LORD);
@@ -142,6 +149,14 @@ static void fall(
     lg_phases_want(&legion->phases, LG_PHASE_UNLORD);
     if (lg_phases_kill(&legion->phases, LG_PHASE_UNLORD))
         update->kill_hooks = true;
+}
+
+/* A title that lapsed is undone at last. */
+static void undone(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    (void)legion, (void)who;
+    say(update, LG_NOTE_UNLORDED, NULL);
 }
 
 static void outvoted(
@@ -206,8 +221,8 @@ static action *const table[LG_ROLE_COUNT][LG_SIGNAL_COUNT] = {
        DEATH_OVER, STOP */
     [LG_ROLE_IDLE] = {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore,
         ignore, ignore},
-    [LG_ROLE_FOLLOWER] = {rise, ignore, ignore, ignore, ignore, ignore, ignore,
-        unlord_failed_later, ignore, ignore, end},
+    [LG_ROLE_FOLLOWER] = {rise, ignore, ignore, ignore, ignore, ignore, undone, unlord_failed_later,
+        ignore, ignore, end},
     [LG_ROLE_RISING] = {ignore, outvoted, lost, fall, crown, lord_failed, ignore, ignore, ignore,
         ignore, stop_lord},
     [LG_ROLE_LORD] = {ignore, outvoted, lost, fall, ignore, ignore, ignore, ignore, ignore, ignore,

@@ -75,8 +75,7 @@ void lg_sim_unref(struct lg_sim *sim, struct lg_sim_packet *packet);
 /* ---- story.c ---- */
 __attribute__((format(printf, 3, 4))) void lg_sim_tell(
     const struct lg_sim *sim, int node, const char *format, ...);
-void lg_sim_tell_update(
-    const struct lg_sim *sim, size_t at, const struct lg_legion_update *update);
+void lg_sim_tell_update(const struct lg_sim *sim, size_t at, const struct lg_legion_update *update);
 void lg_sim_tell_fault(const struct lg_sim *sim, const struct lg_sim_fault *fault);
 
 #endif

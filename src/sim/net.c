@@ -45,16 +45,14 @@ static bool chance(struct lg_sim *sim, unsigned permille)
 static void carry(struct lg_sim *sim, struct lg_sim_packet *packet, size_t to)
 {
     uint64_t quarter_us = (uint64_t)sim->latency_us / 4;
-    int64_t at_us =
-        sim->now_us + (int64_t)(quarter_us + lg_sim_random(sim, 3 * quarter_us + 1));
+    int64_t at_us = sim->now_us + (int64_t)(quarter_us + lg_sim_random(sim, 3 * quarter_us + 1));
     if (sim->late_us && chance(sim, 20))
         at_us += (int64_t)lg_sim_random(sim, (uint64_t)sim->late_us);
     packet->references++;
     sim->verdict.messages++;
-    lg_sim_push(sim, (struct lg_sim_event){.at_us = at_us,
-                         .kind = LG_SIM_DELIVER,
-                         .node = (uint32_t)to,
-                         .packet = packet});
+    lg_sim_push(
+        sim, (struct lg_sim_event){
+                 .at_us = at_us, .kind = LG_SIM_DELIVER, .node = (uint32_t)to, .packet = packet});
 }
 
 void lg_sim_send(struct lg_sim *sim, size_t from, const struct lg_legion_message *message,

@@ -32,9 +32,9 @@ static void make_actors(struct lg_sim *sim)
         actor->clock_us = (int64_t)lg_sim_random(sim, 10000000000);
         actor->timer_us = INT64_MAX;
         if (actor->model.start_us >= 0)
-            lg_sim_push(sim, (struct lg_sim_event){.at_us = actor->model.start_us,
-                                 .kind = LG_SIM_BOOT,
-                                 .node = (uint32_t)i});
+            lg_sim_push(
+                sim, (struct lg_sim_event){
+                         .at_us = actor->model.start_us, .kind = LG_SIM_BOOT, .node = (uint32_t)i});
     }
 }
 

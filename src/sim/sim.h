@@ -18,7 +18,7 @@ struct lg_sim; /* opaque */
 
 /* How the hooks of a phase behave. */
 struct lg_sim_hook {
-    int64_t min_ms, max_ms;   /* how long they run */
+    int64_t min_ms, max_ms; /* how long they run */
     unsigned fail_permille; /* how often they fail */
 };
 
@@ -32,21 +32,21 @@ struct lg_sim_node {
 };
 
 enum lg_sim_fault_kind {
-    LG_SIM_CUT,       /* messages from `a` to `b` are lost */
-    LG_SIM_JOIN,      /* they are no longer */
-    LG_SIM_JOIN_ALL,  /* every cut ends */
-    LG_SIM_KILL,      /* `a` dies; what shared memory said of its title stays until it ends */
-    LG_SIM_CRASH,     /* the host of `a` dies: nobody reads its shared memory */
-    LG_SIM_START,     /* `a` starts, if it does not run */
-    LG_SIM_STOP,      /* `a` is stopped cleanly */
-    LG_SIM_PAUSE,     /* `a` stands still for `value` us; what is sent to it waits */
-    LG_SIM_LOSS,      /* `value` messages of 1000 are lost from now on */
-    LG_SIM_LATENCY,   /* messages take between 1/4 of `value` us and `value` us */
-    LG_SIM_LATE,      /* 1 message of 50 takes up to `value` us more */
-    LG_SIM_TWICE,     /* `value` messages of 1000 arrive twice */
-    LG_SIM_WALL,      /* the wall clock of `a` jumps by `value` ms */
-    LG_SIM_RESIGN,    /* of `a`, for `value` ms */
-    LG_SIM_CHECK,     /* `a` is well (1) or not (0) */
+    LG_SIM_CUT,         /* messages from `a` to `b` are lost */
+    LG_SIM_JOIN,        /* they are no longer */
+    LG_SIM_JOIN_ALL,    /* every cut ends */
+    LG_SIM_KILL,        /* `a` dies; what shared memory said of its title stays until it ends */
+    LG_SIM_CRASH,       /* the host of `a` dies: nobody reads its shared memory */
+    LG_SIM_START,       /* `a` starts, if it does not run */
+    LG_SIM_STOP,        /* `a` is stopped cleanly */
+    LG_SIM_PAUSE,       /* `a` stands still for `value` us; what is sent to it waits */
+    LG_SIM_LOSS,        /* `value` messages of 1000 are lost from now on */
+    LG_SIM_LATENCY,     /* messages take between 1/4 of `value` us and `value` us */
+    LG_SIM_LATE,        /* 1 message of 50 takes up to `value` us more */
+    LG_SIM_TWICE,       /* `value` messages of 1000 arrive twice */
+    LG_SIM_WALL,        /* the wall clock of `a` jumps by `value` ms */
+    LG_SIM_RESIGN,      /* of `a`, for `value` ms */
+    LG_SIM_CHECK,       /* `a` is well (1) or not (0) */
     LG_SIM_MAINTENANCE, /* of `a`: on (1) or off (0) */
     LG_SIM_KILL_LORD,   /* whoever holds the title now */
     LG_SIM_FAULT_COUNT
@@ -75,7 +75,7 @@ struct lg_sim_spec {
     int64_t latency_us; /* as LG_SIM_LATENCY; 0 = 1000 */
     bool stale_clock;   /* for tests: after a pause datagrams are read with an old clock */
     int mutant;         /* enum lg_legion_mutant; for tests */
-    void (*mutate)(struct lg_legion *legion, int mutant); /* NULL = none */
+    void (*mutate)(struct lg_legion *legion, int mutant);     /* NULL = none */
     void (*story)(void *arg, const struct lg_sim_line *line); /* NULL = not told */
     void *arg;
 };
@@ -86,9 +86,9 @@ struct lg_sim_verdict {
     uint64_t epochs_twice, epochs_back;
     uint64_t titles;
     uint64_t last_epoch;
-    int64_t lord_us;            /* time with a Lord */
+    int64_t lord_us; /* time with a Lord */
     int64_t longest_lordless_us;
-    int64_t last_title_us;      /* when the last title began; -1 = never */
+    int64_t last_title_us; /* when the last title began; -1 = never */
     uint64_t events, messages;
 };
 

@@ -164,10 +164,9 @@ static void set_timer(struct lg_sim *sim, size_t at, int64_t deadline_ms)
     if (at_us == INT64_MAX || at_us >= actor->timer_us)
         return;
     actor->timer_us = at_us;
-    lg_sim_push(sim, (struct lg_sim_event){.at_us = at_us,
-                         .kind = LG_SIM_TIMER,
-                         .node = (uint32_t)at,
-                         .life = actor->life});
+    lg_sim_push(
+        sim, (struct lg_sim_event){
+                 .at_us = at_us, .kind = LG_SIM_TIMER, .node = (uint32_t)at, .life = actor->life});
 }
 
 static void obey(struct lg_sim *sim, size_t at, const struct lg_legion_update *update)

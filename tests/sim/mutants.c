@@ -39,18 +39,27 @@ struct plot {
 static const struct plot plots[] = {
     {.name = "a Lord that is cut off has no end",
         .mutant = LG_MUTANT_NO_LEASE,
-        .count = 3, .tolerance_ms = 5000, .quorum = 2, .valors = {30, 20, 10},
+        .count = 3,
+        .tolerance_ms = 5000,
+        .quorum = 2,
+        .valors = {30, 20, 10},
         .faults = {BOTH(20 * S, 0, 1), BOTH(20 * S, 0, 2)},
         .end_us = 40 * S},
     {.name = "a Lord that resigns tells nobody",
         .mutant = LG_MUTANT_NO_RELEASE,
-        .count = 3, .tolerance_ms = 5000, .quorum = 2, .valors = {30, 20, 10},
+        .count = 3,
+        .tolerance_ms = 5000,
+        .quorum = 2,
+        .valors = {30, 20, 10},
         .faults = {{.at_us = 20 * S, .kind = LG_SIM_RESIGN, .a = 0, .value = 30000}},
         .lord_due_us = 20 * S + S / 2,
         .end_us = 40 * S},
     {.name = "a voter that starts again has forgotten its promise",
         .mutant = LG_MUTANT_NO_START_WAIT,
-        .count = 3, .tolerance_ms = 8000, .quorum = 2, .valors = {30, 20, 10},
+        .count = 3,
+        .tolerance_ms = 8000,
+        .quorum = 2,
+        .valors = {30, 20, 10},
         .faults = {BOTH(20 * S, 0, 2), BOTH(20 * S, 1, 2), DO(30 * S, LG_SIM_KILL, 1),
             BOTH(30 * S, 0, 1), DO(30 * S + 10000, LG_SIM_START, 1),
             {.at_us = 30 * S + 20000, .kind = LG_SIM_JOIN, .a = 1, .b = 2},
@@ -58,19 +67,28 @@ static const struct plot plots[] = {
         .end_us = 50 * S},
     {.name = "a Lord that is cut off is content with itself",
         .mutant = LG_MUTANT_NO_MAJORITY,
-        .count = 3, .tolerance_ms = 5000, .quorum = 2, .valors = {30, 20, 10},
+        .count = 3,
+        .tolerance_ms = 5000,
+        .quorum = 2,
+        .valors = {30, 20, 10},
         .faults = {BOTH(20 * S, 0, 1), BOTH(20 * S, 0, 2)},
         .end_us = 40 * S},
     {.name = "promises outlive a dead Lord twice as long",
         .mutant = LG_MUTANT_PROMISE_FROM_SENDING,
-        .count = 3, .tolerance_ms = 5000, .quorum = 2, .valors = {30, 20, 10},
+        .count = 3,
+        .tolerance_ms = 5000,
+        .quorum = 2,
+        .valors = {30, 20, 10},
         .faults = {DO(20 * S, LG_SIM_CRASH, 0)},
         .lord_due_us = 26 * S + S / 10,
         .end_us = 40 * S},
     /* 3 votes for 1 while 2 starts; 0 and 1 do not see each other. */
     {.name = "two candidates with half of the votes each, for ever",
         .mutant = LG_MUTANT_RENEW_ANY,
-        .count = 4, .tolerance_ms = 5000, .quorum = 3, .valors = {40, 30, 20, 10},
+        .count = 4,
+        .tolerance_ms = 5000,
+        .quorum = 3,
+        .valors = {40, 30, 20, 10},
         .starts_us = {18 * S, 0, 20 * S, 0},
         .faults = {BOTH(0, 0, 1)},
         .lord_due_us = 45 * S,
@@ -78,21 +96,30 @@ static const struct plot plots[] = {
     /* 2 wakes, renews what it reads, and thinks it did so when it fell asleep. */
     {.name = "a voter that wakes takes old time for new",
         .stale_clock = true,
-        .count = 3, .tolerance_ms = 10000, .quorum = 2, .valors = {30, 20, 10},
+        .count = 3,
+        .tolerance_ms = 10000,
+        .quorum = 2,
+        .valors = {30, 20, 10},
         .faults = {{.at_us = 30 * S, .kind = LG_SIM_PAUSE, .a = 2, .value = 6 * S + S / 2},
             BOTH(31 * S, 0, 1), BOTH(36 * S + 520000, 0, 2)},
         .end_us = 60 * S},
     /* 2 never hears of 0's title, and 1, which made 0 Lord, votes for 2. */
     {.name = "a second title with the epoch of the first",
         .mutant = LG_MUTANT_EPOCH_NOT_IN_VOTE,
-        .count = 3, .tolerance_ms = 5000, .quorum = 2, .valors = {30, 0, 10},
+        .count = 3,
+        .tolerance_ms = 5000,
+        .quorum = 2,
+        .valors = {30, 0, 10},
         .starts_us = {0, 0, 20 * S},
         .faults = {BOTH(0, 0, 2), DO(30 * S, LG_SIM_CRASH, 0)},
         .end_us = 60 * S},
     /* 1 is Lord and does not hear 0, which is better: 2 hears both. */
     {.name = "a voter votes for two at once",
         .mutant = LG_MUTANT_VOTE_TWICE,
-        .count = 3, .tolerance_ms = 5000, .quorum = 2, .valors = {30, 20, 10},
+        .count = 3,
+        .tolerance_ms = 5000,
+        .quorum = 2,
+        .valors = {30, 20, 10},
         .starts_us = {20 * S, 0, 0},
         .faults = {{.at_us = 0, .kind = LG_SIM_CUT, .a = 0, .b = 1}},
         .end_us = 60 * S},
@@ -109,8 +136,7 @@ static void tell(void *arg, const struct lg_sim_line *line)
     printf("%12.6f n%d %s\n", (double)line->at_us / 1e6, line->node, line->text);
 }
 
-static void make_node(
-    const struct plot *plot, size_t at, uint64_t seed, struct lg_sim_node *node)
+static void make_node(const struct plot *plot, size_t at, uint64_t seed, struct lg_sim_node *node)
 {
     static const char *const names[NODES] = {"n0", "n1", "n2", "n3", "n4"};
     *node = (struct lg_sim_node){.start_us = plot->starts_us[at]};
@@ -145,10 +171,14 @@ static const char *run(const struct plot *plot, bool broken, uint64_t seed, bool
     struct lg_sim *sim;
     for (size_t i = 0; i < plot->count; i++)
         make_node(plot, i, seed, &nodes[i]);
-    struct lg_sim_spec spec = {.nodes = nodes, .node_count = plot->count,
-        .faults = plot->faults, .seed = seed, .mutate = mutate,
+    struct lg_sim_spec spec = {.nodes = nodes,
+        .node_count = plot->count,
+        .faults = plot->faults,
+        .seed = seed,
+        .mutate = mutate,
         .mutant = broken ? (int)plot->mutant : LG_MUTANT_NONE,
-        .stale_clock = broken && plot->stale_clock, .story = trace ? tell : NULL};
+        .stale_clock = broken && plot->stale_clock,
+        .story = trace ? tell : NULL};
     while (spec.fault_count < FAULTS && given(&plot->faults[spec.fault_count]))
         spec.fault_count++;
     if (lg_sim_new(&spec, &sim))

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MS ((int64_t)1000) /* us */
+#define MS     ((int64_t)1000) /* us */
 #define DAY_MS ((int64_t)86400000)
 
 struct maker {
@@ -74,8 +74,8 @@ static void make_node(struct maker *m, unsigned at, bool mixed)
         node->setup.preempt_delay_ms = between(m, 0, m->tolerance_ms);
     node->start_us = between(m, 0, 2 * m->freq_ms) * MS;
     node->rate_ppm = (int)between(m, -9700, 9700);
-    node->wall_skew_ms = m->still_clocks ? between(m, -m->freq_ms, m->freq_ms)
-                                         : between(m, -DAY_MS, DAY_MS);
+    node->wall_skew_ms =
+        m->still_clocks ? between(m, -m->freq_ms, m->freq_ms) : between(m, -DAY_MS, DAY_MS);
     node->forgets = m->forgetful && !one_in(m, 3);
     make_hooks(m, node);
 }
@@ -206,7 +206,8 @@ static void strike(struct maker *m, int64_t at_us)
         return;
     case 5:
     case 6: {
-        int64_t most_us = m->s->quiet_us - at_us, pause_us = between(m, 1, 4 * m->tolerance_ms) * MS;
+        int64_t most_us = m->s->quiet_us - at_us,
+                pause_us = between(m, 1, 4 * m->tolerance_ms) * MS;
         add(m, at_us, LG_SIM_PAUSE, a, 0, pause_us < most_us ? pause_us : most_us);
         return;
     }

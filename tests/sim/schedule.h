@@ -14,8 +14,8 @@ struct schedule {
     char names[SCHEDULE_NODES_MAX][4];
     struct lg_sim_fault faults[SCHEDULE_FAULTS_MAX];
     bool forever[SCHEDULE_NODES_MAX][SCHEDULE_NODES_MAX]; /* cut for good */
-    int64_t quiet_us; /* no fault comes after it */
-    int64_t bound_us; /* a Lord is due so long after it */
+    int64_t quiet_us;                                     /* no fault comes after it */
+    int64_t bound_us;                                     /* a Lord is due so long after it */
     int64_t end_us;
     bool live; /* a Lord is due at all */
 };
@@ -25,12 +25,12 @@ void schedule_make(uint64_t seed, struct schedule *ret_schedule);
 
 enum schedule_fault {
     SCHEDULE_GOOD,
-    SCHEDULE_BROKE,      /* the simulation itself failed */
+    SCHEDULE_BROKE, /* the simulation itself failed */
     SCHEDULE_TWO_LORDS,
     SCHEDULE_EPOCH_TWICE,
     SCHEDULE_EPOCH_BACK,
-    SCHEDULE_NO_LORD,    /* none after the bound */
-    SCHEDULE_UNSTEADY,   /* titles still change hands after the bound */
+    SCHEDULE_NO_LORD,  /* none after the bound */
+    SCHEDULE_UNSTEADY, /* titles still change hands after the bound */
 };
 const char *schedule_fault_text(enum schedule_fault fault);
 

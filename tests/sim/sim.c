@@ -101,8 +101,8 @@ int main(int argc, char **argv)
     }
     printf("%llu schedules good: %llu events, %llu messages, %llu titles; a Lord %.1f %% of the "
            "time; the slowest recovery took %.0f %% of its bound (seed %llu)\n",
-        (unsigned long long)count, (unsigned long long)sum.events,
-        (unsigned long long)sum.messages, (unsigned long long)sum.titles,
-        100 * sum.lord_s / sum.all_s, 100 * sum.slowest, (unsigned long long)sum.slowest_seed);
+        (unsigned long long)count, (unsigned long long)sum.events, (unsigned long long)sum.messages,
+        (unsigned long long)sum.titles, 100 * sum.lord_s / sum.all_s, 100 * sum.slowest,
+        (unsigned long long)sum.slowest_seed);
     return 0;
 }

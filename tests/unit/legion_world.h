@@ -40,8 +40,8 @@ void world_free(struct world *world);
 
 void world_start(struct world *world, size_t node); /* a new life: a new uuid when it had one */
 void world_start_all(struct world *world);
-void world_kill(struct world *world, size_t node);              /* kill -9 */
-void world_stop(struct world *world, size_t node);              /* SIGTERM */
+void world_kill(struct world *world, size_t node); /* kill -9 */
+void world_stop(struct world *world, size_t node); /* SIGTERM */
 void world_resign(struct world *world, size_t node, int64_t hold_ms);
 void world_maintain(struct world *world, size_t node, bool on);
 void world_check(struct world *world, size_t node, bool well);
