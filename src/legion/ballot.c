@@ -55,7 +55,7 @@ void lg_ballot_start(struct lg_legion *legion, const struct lg_legion_memory *me
     int64_t wait = wait_ms(legion, memory);
     ballot->wait_until_ms = legion->now_ms + wait;
     ballot->lordless_ms = legion->now_ms;
-    if (wait > 0) {
+    if (wait > 0 && legion->setup.safe != LG_SAFE_OFF) {
         struct lg_legion_note spare;
         lg_legion_note(update, LG_NOTE_WAITING, &spare)->number = wait;
     }

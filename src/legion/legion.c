@@ -388,8 +388,7 @@ static int start(
     legion->start_ms = legion->now_ms;
     legion->next_announce_ms = legion->now_ms;
     start_round(legion);
-    if (legion->setup.safe != LG_SAFE_OFF)
-        lg_ballot_start(legion, event->memory, update);
+    lg_ballot_start(legion, event->memory, update);
     lg_phases_want(&legion->phases, LG_PHASE_SETUP);
     return 0;
 }
@@ -460,7 +459,8 @@ static bool event_ok(const struct lg_legion *legion, const struct lg_legion_even
 static void stand_aside(struct lg_legion *legion, struct lg_legion_update *update)
 {
     enum lg_legion_reason reason = lg_safe_reason(legion);
-    bool must = reason != LG_REASON_NONE && reason != LG_REASON_VALOR;
+    bool must =
+        reason != LG_REASON_NONE && reason != LG_REASON_VALOR && legion->state.mode != LG_MODE_SAFE;
     if (must == legion->aside)
         return;
     legion->aside = must;
@@ -476,11 +476,11 @@ static void elect(struct lg_legion *legion, struct lg_legion_update *update)
 {
     if (legion->setup.safe != LG_SAFE_OFF)
         lg_safe_mode(legion, update);
+    stand_aside(legion, update);
     if (legion->state.mode == LG_MODE_SAFE) {
         lg_safe_elect(legion, update);
         return;
     }
-    stand_aside(legion, update);
     lg_classical_elect(legion, update);
     if (legion->state.mode == LG_MODE_MIXED)
         lg_safe_keep(legion, update);

@@ -152,6 +152,9 @@ static const struct lg_legion_member *best_of(const struct lg_legion *legion, bo
         if (!member->safe || !member->stand || !member->who.valor || member->reach < quorum ||
             member->reach < member->quorum)
             continue;
+        /* Its own promise may be longer, but we could not vote on a stamp that old. */
+        if (legion->now_ms - member->seen_ms >= legion->setup.tolerance_ms)
+            continue;
         if (best && !lg_roster_better(&member->who, best))
             continue;
         best = &member->who;

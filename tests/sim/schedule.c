@@ -97,6 +97,9 @@ static void make_nodes(struct maker *m)
     for (unsigned i = 2; i < m->count && arbiters; i++)
         if (one_in(m, 2))
             m->s->nodes[i].setup.valor = 0;
+    m->s->mixed = one_in(m, 20);
+    for (unsigned i = 0; i < m->count && m->s->mixed; i++)
+        m->s->nodes[i].setup.safe = one_in(m, 3) ? LG_SAFE_OFF : LG_SAFE_AUTO;
     m->s->spec.nodes = m->s->nodes;
     m->s->spec.node_count = m->count;
 }
@@ -310,7 +313,7 @@ void schedule_make(uint64_t seed, struct schedule *ret_schedule)
     int64_t wait_us = m.forgetful ? 2 * longest_us : longest_us;
     s->bound_us = wait_us + 3 * longest_us + 6 * freq_us;
     s->end_us = s->quiet_us + s->bound_us + 3 * freq_us;
-    s->live = can_live(s);
+    s->live = can_live(s) && !s->mixed;
 }
 
 const char *schedule_fault_text(enum schedule_fault fault)
@@ -334,6 +337,8 @@ enum schedule_fault schedule_run(
     *ret_verdict = verdict;
     if (err)
         return SCHEDULE_BROKE;
+    if (schedule->mixed)
+        return SCHEDULE_GOOD; /* it ended, and nothing broke */
     if (verdict.two_lords)
         return SCHEDULE_TWO_LORDS;
     if (verdict.epochs_twice)

@@ -17,7 +17,8 @@ struct schedule {
     int64_t quiet_us;                                     /* no fault comes after it */
     int64_t bound_us;                                     /* a Lord is due so long after it */
     int64_t end_us;
-    bool live; /* a Lord is due at all */
+    bool live;  /* a Lord is due at all */
+    bool mixed; /* nodes of uWSGI's rules take part: two Lords are possible */
 };
 
 /* Fills `ret_schedule`, which must stay where it is. */
