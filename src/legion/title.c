@@ -45,6 +45,8 @@ static void rise(
     legion->ballot.unlord_retry_ms = 0;
     lg_phases_forget(&legion->phases, LG_PHASE_UNLORD);
     state->title_s = legion->wall_ms / 1000 > 0 ? legion->wall_ms / 1000 : 1;
+    /* The votes that made the first lease may be an interval old: new ones at once. */
+    legion->announce_now = state->mode == LG_MODE_SAFE;
     state->lord = legion->self;
     say(update, LG_NOTE_ATTEMPTING, NULL);
     lg_phases_want(&legion->phases, LG_PHASE_LORD);

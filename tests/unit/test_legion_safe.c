@@ -66,10 +66,10 @@ static void three_nodes_fail_over_and_back(void **state)
                                             "6.001 a attempting\n"
                                             "6.001 a run lord\n"
                                             "6.001 a LORD\n"
-                                            "7.001 b quorum 3\n"
-                                            "7.001 b lord is a\n"
-                                            "7.001 c quorum 3\n"
-                                            "7.001 c lord is a\n");
+                                            "6.002 b quorum 3\n"
+                                            "6.002 b lord is a\n"
+                                            "6.002 c quorum 3\n"
+                                            "6.002 c lord is a\n");
     world_kill(world, 0);
     world_run(world, 40000);
     assert_string_equal(world_trace(world), "20.000 a is killed\n"
@@ -79,8 +79,8 @@ static void three_nodes_fail_over_and_back(void **state)
                                             "26.001 b attempting\n"
                                             "26.001 b run lord\n"
                                             "26.001 b LORD\n"
-                                            "27.001 c quorum 2\n"
-                                            "27.001 c lord is b\n");
+                                            "26.002 c quorum 2\n"
+                                            "26.002 c lord is b\n");
     world_start(world, 0); /* back after its promise's length: b stops first */
     world_run(world, 60000);
     assert_string_equal(world_trace(world), "40.000 a waiting 5000\n"
@@ -99,10 +99,10 @@ static void three_nodes_fail_over_and_back(void **state)
                                             "45.002 a attempting\n"
                                             "45.002 a run lord\n"
                                             "45.002 a LORD\n"
-                                            "46.001 b quorum 3\n"
-                                            "46.001 b lord is a\n"
-                                            "46.001 c quorum 3\n"
-                                            "46.001 c lord is a\n");
+                                            "45.003 b quorum 3\n"
+                                            "45.003 b lord is a\n"
+                                            "45.003 c quorum 3\n"
+                                            "45.003 c lord is a\n");
     assert_int_equal(world_overlaps(world), 0);
     world_free(world);
 }
@@ -123,10 +123,10 @@ static void clean_stop_hands_over_at_once(void **state)
                                             "20.202 b attempting\n"
                                             "20.202 b run lord\n"
                                             "20.202 b LORD\n"
-                                            "21.001 a quorum 1\n"
-                                            "21.001 a lord is b\n"
-                                            "21.001 c quorum 3\n"
-                                            "21.001 c lord is b\n"
+                                            "20.203 a quorum 1\n"
+                                            "20.203 a lord is b\n"
+                                            "20.203 c quorum 3\n"
+                                            "20.203 c lord is b\n"
                                             "23.200 a dead packet\n"
                                             "23.200 a finished\n"
                                             "23.201 b died a\n"
@@ -148,10 +148,10 @@ static void clean_stop_hands_over_at_once(void **state)
                                             "32.002 a attempting\n"
                                             "32.002 a run lord\n"
                                             "32.002 a LORD\n"
-                                            "33.001 b quorum 3\n"
-                                            "33.001 b lord is a\n"
-                                            "33.001 c quorum 3\n"
-                                            "33.001 c lord is a\n");
+                                            "32.003 b quorum 3\n"
+                                            "32.003 b lord is a\n"
+                                            "32.003 c quorum 3\n"
+                                            "32.003 c lord is a\n");
     assert_int_equal(world_overlaps(world), 0);
     world_free(world);
 }
@@ -171,8 +171,8 @@ static void paused_lord_is_lord_no_more(void **state)
                                             "26.001 b attempting\n"
                                             "26.001 b run lord\n"
                                             "26.001 b LORD\n"
-                                            "27.001 c quorum 2\n"
-                                            "27.001 c lord is b\n");
+                                            "26.002 c quorum 2\n"
+                                            "26.002 c lord is b\n");
     world_run(world, 41500);
     assert_string_equal(world_trace(world), "40.000 a paused\n"
                                             "40.000 a no quorum 0\n"
@@ -193,7 +193,11 @@ static void paused_lord_is_lord_no_more(void **state)
                                             "41.003 a quorum 2\n"
                                             "41.003 a attempting\n"
                                             "41.003 a run lord\n"
-                                            "41.003 a LORD\n");
+                                            "41.003 a LORD\n"
+                                            "41.004 b quorum 2\n"
+                                            "41.004 b lord is a\n"
+                                            "41.004 c quorum 2\n"
+                                            "41.004 c lord is a\n");
     world_run(world, 60000);
     assert_int_equal(world_lord(world), 0);
     world_free(world);
@@ -218,8 +222,8 @@ static void minority_gives_up_before_the_majority_elects(void **state)
                                             "26.001 b attempting\n"
                                             "26.001 b run lord\n"
                                             "26.001 b LORD\n"
-                                            "27.001 c quorum 2\n"
-                                            "27.001 c lord is b\n");
+                                            "26.002 c quorum 2\n"
+                                            "26.002 c lord is b\n");
     cut_off(world, 0, false);
     world_run(world, 60000);
     assert_int_equal(world_lord(world), 0);
@@ -281,10 +285,10 @@ static void slow_unlord_hook_ends_with_the_lease(void **state)
                                             "25.002 b attempting\n"
                                             "25.002 b run lord\n"
                                             "25.002 b LORD\n"
-                                            "26.001 a quorum 3\n"
-                                            "26.001 a lord is b\n"
-                                            "26.001 c quorum 3\n"
-                                            "26.001 c lord is b\n"
+                                            "25.003 a quorum 3\n"
+                                            "25.003 a lord is b\n"
+                                            "25.003 c quorum 2\n"
+                                            "25.003 c lord is b\n"
                                             "28.900 a run unlord\n");
     world_free(world);
 }
@@ -312,10 +316,10 @@ static void failed_unlord_hook_releases_nothing(void **state)
                                             "25.002 b attempting\n"
                                             "25.002 b run lord\n"
                                             "25.002 b LORD\n"
-                                            "26.001 a quorum 3\n"
-                                            "26.001 a lord is b\n"
-                                            "26.001 c quorum 3\n"
-                                            "26.001 c lord is b\n"
+                                            "25.003 a quorum 3\n"
+                                            "25.003 a lord is b\n"
+                                            "25.003 c quorum 2\n"
+                                            "25.003 c lord is b\n"
                                             "28.900 a run unlord\n"
                                             "29.000 a failed unlord\n");
     world_hook(world, 0, LG_PHASE_UNLORD, 100, false);
@@ -395,10 +399,10 @@ static void hand_over_by_request(void **state)
                                             "20.002 b attempting\n"
                                             "20.002 b run lord\n"
                                             "20.002 b LORD\n"
-                                            "21.001 a quorum 2\n"
-                                            "21.001 a lord is b\n"
-                                            "21.001 c quorum 3\n"
-                                            "21.001 c lord is b\n"
+                                            "20.003 a quorum 2\n"
+                                            "20.003 a lord is b\n"
+                                            "20.003 c quorum 3\n"
+                                            "20.003 c lord is b\n"
                                             "30.001 b new lord a\n"
                                             "30.001 b run unlord\n"
                                             "30.001 b unlorded\n"
@@ -406,10 +410,10 @@ static void hand_over_by_request(void **state)
                                             "30.002 a attempting\n"
                                             "30.002 a run lord\n"
                                             "30.002 a LORD\n"
-                                            "31.001 b quorum 3\n"
-                                            "31.001 b lord is a\n"
-                                            "31.001 c quorum 3\n"
-                                            "31.001 c lord is a\n");
+                                            "30.003 b quorum 3\n"
+                                            "30.003 b lord is a\n"
+                                            "30.003 c quorum 3\n"
+                                            "30.003 c lord is a\n");
     world_maintain(world, 0, true);
     world_run(world, 60000);
     assert_string_equal(world_trace(world), "40.000 a steps down\n"
@@ -419,10 +423,10 @@ static void hand_over_by_request(void **state)
                                             "40.002 b attempting\n"
                                             "40.002 b run lord\n"
                                             "40.002 b LORD\n"
-                                            "41.001 a quorum 2\n"
-                                            "41.001 a lord is b\n"
-                                            "41.001 c quorum 3\n"
-                                            "41.001 c lord is b\n");
+                                            "40.003 a quorum 2\n"
+                                            "40.003 a lord is b\n"
+                                            "40.003 c quorum 3\n"
+                                            "40.003 c lord is b\n");
     assert_int_equal(world_lord(world), 1);
     assert_int_equal(world_state(world, 0)->reason, LG_REASON_MAINTENANCE);
     world_maintain(world, 0, false);
@@ -438,10 +442,10 @@ static void hand_over_by_request(void **state)
                                             "70.002 b attempting\n"
                                             "70.002 b run lord\n"
                                             "70.002 b LORD\n"
-                                            "71.001 a quorum 2\n"
-                                            "71.001 a lord is b\n"
-                                            "71.001 c quorum 3\n"
-                                            "71.001 c lord is b\n");
+                                            "70.003 a quorum 2\n"
+                                            "70.003 a lord is b\n"
+                                            "70.003 c quorum 3\n"
+                                            "70.003 c lord is b\n");
     assert_int_equal(world_lord(world), 1);
     assert_int_equal(world_state(world, 0)->reason, LG_REASON_CHECK);
     world_check(world, 0, true);
@@ -465,18 +469,22 @@ static void death_on_lord_error_ends(void **state)
     assert_string_equal(world_trace(world), "6.001 a quorum 2\n"
                                             "6.001 a attempting\n"
                                             "6.001 a run lord\n"
+                                            "6.002 b quorum 3\n"
+                                            "6.002 b lord is a\n"
+                                            "6.002 c quorum 3\n"
+                                            "6.002 c lord is a\n"
                                             "6.501 a failed lord\n"
                                             "6.501 a suspended\n"
                                             "6.501 a run unlord\n"
                                             "6.501 a unlorded\n"
-                                            "8.001 b quorum 2\n"
-                                            "8.001 b attempting\n"
-                                            "8.001 b run lord\n"
-                                            "8.001 b LORD\n"
-                                            "9.001 a quorum 3\n"
-                                            "9.001 a lord is b\n"
-                                            "9.001 c quorum 3\n"
-                                            "9.001 c lord is b\n");
+                                            "6.502 b quorum 2\n"
+                                            "6.502 b attempting\n"
+                                            "6.502 b run lord\n"
+                                            "6.502 b LORD\n"
+                                            "6.503 a quorum 2\n"
+                                            "6.503 a lord is b\n"
+                                            "6.503 c quorum 2\n"
+                                            "6.503 c lord is b\n");
     world_hook(world, 0, LG_PHASE_LORD, 0, false);
     world_run(world, 20000);
     assert_int_equal(world_lord(world), 0);
@@ -597,10 +605,10 @@ static void new_valor_moves_the_title(void **state)
                                             "20.002 b attempting\n"
                                             "20.002 b run lord\n"
                                             "20.002 b LORD\n"
-                                            "21.001 a quorum 2\n"
-                                            "21.001 a lord is b\n"
-                                            "21.001 c quorum 3\n"
-                                            "21.001 c lord is b\n");
+                                            "20.003 a quorum 2\n"
+                                            "20.003 a lord is b\n"
+                                            "20.003 c quorum 3\n"
+                                            "20.003 c lord is b\n");
     world_reconfigure(world, 1, become_arbiter);
     world_run(world, 26000);
     assert_int_equal(world_lord(world), 2);
