@@ -201,6 +201,7 @@ void lg_ballot_take(
 {
     struct lg_ballot *ballot = &legion->ballot;
     bool ours = votes_for_us(legion, said), had_title = member->title != 0;
+    ballot->voters -= member->vote_epoch != 0;
     uint64_t echo_us = lg_legion_echo_find(said->echoes, legion->self_id);
     member->safe = true;
     member->stamp_us = said->stamp_us;
@@ -214,6 +215,7 @@ void lg_ballot_take(
         member->released_us = said->released_us;
     member->voted = said->voted;
     member->vote_epoch = ours ? said->vote_epoch : 0;
+    ballot->voters += member->vote_epoch != 0;
     member->vote_echo_us = ours ? said->vote_echo_us : 0;
     member->vote_promise_ms = ours ? said->vote_promise_ms : 0;
     see(legion, said->stand);
@@ -222,6 +224,7 @@ void lg_ballot_take(
     see(legion, said->voted);
     see(legion, said->vote_epoch);
     take_release(legion, member);
+    ballot->stirred |= had_title || member->title;
     if (had_title && !member->title && !ballot->promise.epoch)
         ballot->freed = true; /* nothing bound us, but now there is something to vote on */
     if (member->title)
@@ -337,6 +340,10 @@ void lg_ballot_count(struct lg_legion *legion)
     struct lg_ballot *ballot = &legion->ballot;
     uint64_t largest = lg_ballot_quorum(legion);
     ballot->votes = 0;
+    ballot->lease_ms = INT64_MIN;
+    ballot->grace_ms = 0;
+    if (!ballot->voters && !ballot->promise.own)
+        return;
     for (size_t i = 0; i <= legion->roster.count; i++) {
         struct vote vote = vote_at(legion, i);
         if (vote_end_ms(legion, &vote) == INT64_MIN)
@@ -345,8 +352,6 @@ void lg_ballot_count(struct lg_legion *legion)
         if (vote.quorum > largest)
             largest = vote.quorum;
     }
-    ballot->lease_ms = INT64_MIN;
-    ballot->grace_ms = 0;
     for (uint64_t quorum = lg_ballot_quorum(legion); quorum <= largest; quorum++) {
         if (quorum > ballot->votes)
             break;

@@ -51,6 +51,8 @@ struct lg_ballot {
     int64_t lordless_ms;     /* since when there is no Lord; 0 = there is */
 
     bool released; /* in this step: a title or votes, others will want to know */
+    bool stirred;  /* in this step: something that an election may hang on */
+    size_t voters; /* members whose promise to us we know of */
     bool freed;    /* in this step: from our promise */
     char lord_spoke[LG_LEGION_UUID_LEN + 1]; /* in this step: one we answer */
 
@@ -84,6 +86,7 @@ struct lg_legion {
     bool stopping;             /* SHUTDOWN came */
     bool maintenance, unwell;
     bool aside;        /* suspended for one of those, in the classical election */
+    bool received;     /* this step is a message */
     bool tick;         /* this step announces on the timer */
     bool announce_now; /* besides the timer */
     bool announce_dead;

@@ -61,6 +61,7 @@ static int make_tables(struct lg_legion *legion, size_t max)
 {
     struct lg_roster *roster = &legion->roster;
     roster->max = max;
+    roster->expiry_ms = INT64_MAX;
     roster->members = calloc(max, sizeof *roster->members);
     roster->ids = calloc(max, sizeof *roster->ids);
     roster->grave_max = max;
@@ -180,7 +181,7 @@ static int64_t next_deadline_ms(const struct lg_legion *legion)
     if (legion->state.role == LG_ROLE_IDLE || legion->state.role == LG_ROLE_ENDED)
         return INT64_MAX;
     int64_t at_ms = legion->next_announce_ms;
-    set_min(&at_ms, lg_roster_expiry_ms(&legion->roster, legion->setup.tolerance_ms));
+    set_min(&at_ms, legion->roster.expiry_ms);
     if (legion->state.mode != LG_MODE_CLASSICAL)
         set_min(&at_ms, lg_safe_deadline_ms(legion));
     if (legion->state.mode != LG_MODE_SAFE)
@@ -212,18 +213,24 @@ static void member_gone(struct lg_legion *legion, struct lg_legion_member *membe
     struct lg_legion_note spare;
     lg_legion_note(update, why, &spare)->who = member->who;
     push_phase(legion, LG_PHASE_NODE_LEFT, &member->who, update);
+    legion->ballot.stirred = true;
+    legion->ballot.voters -= member->vote_epoch != 0;
     lg_roster_remove(&legion->roster, member);
 }
 
 static void expire_members(struct lg_legion *legion, struct lg_legion_update *update)
 {
-    for (size_t i = 0; i < legion->roster.count;) {
-        struct lg_legion_member *member = &legion->roster.members[i];
+    struct lg_roster *roster = &legion->roster;
+    if (legion->now_ms < roster->expiry_ms)
+        return;
+    for (size_t i = 0; i < roster->count;) {
+        struct lg_legion_member *member = &roster->members[i];
         if (legion->now_ms >= lg_roster_member_expiry_ms(member, legion->setup.tolerance_ms))
             member_gone(legion, member, LG_NOTE_LEFT, update);
         else
             i++;
     }
+    lg_roster_find_expiry(roster, legion->setup.tolerance_ms);
 }
 
 static enum lg_legion_refusal refusal_of(
@@ -307,6 +314,8 @@ static enum lg_legion_refusal take_message(
         lg_ballot_take(legion, member, &message->ballot);
     }
     lg_roster_take(member, message, legion->now_ms, legion->wall_ms / 1000);
+    set_min(
+        &legion->roster.expiry_ms, lg_roster_member_expiry_ms(member, legion->setup.tolerance_ms));
     if (new)
         joined(legion, member, message, safe, update);
     legion->heard = true;
@@ -416,6 +425,7 @@ static int take_event(
         return 0;
     case LG_EVENT_RECONFIGURE:
         take_setup(legion, event->setup);
+        lg_roster_find_expiry(&legion->roster, legion->setup.tolerance_ms);
         return 0;
     case LG_EVENT_RESIGN:
         resign(legion, event);
@@ -501,6 +511,7 @@ int lg_legion_step(
     legion->wall_ms = event->wall_ms > 0 ? event->wall_ms : 0;
     check_pause(legion, event->now_ms > legion->now_ms ? event->now_ms : legion->now_ms, update);
     lg_safe_expire(legion, update);
+    legion->received = event->kind == LG_EVENT_RECEIVE;
     int err = take_event(legion, event, update);
     if (err)
         return err;

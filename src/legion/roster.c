@@ -127,15 +127,14 @@ int64_t lg_roster_member_expiry_ms(const struct lg_legion_member *member, int64_
     return member->seen_ms + (member->safe ? member->promise_ms : tolerance_ms);
 }
 
-int64_t lg_roster_expiry_ms(const struct lg_roster *roster, int64_t tolerance_ms)
+void lg_roster_find_expiry(struct lg_roster *roster, int64_t tolerance_ms)
 {
-    int64_t first_ms = INT64_MAX;
+    roster->expiry_ms = INT64_MAX;
     for (size_t i = 0; i < roster->count; i++) {
         int64_t at_ms = lg_roster_member_expiry_ms(&roster->members[i], tolerance_ms);
-        if (at_ms < first_ms)
-            first_ms = at_ms;
+        if (at_ms < roster->expiry_ms)
+            roster->expiry_ms = at_ms;
     }
-    return first_ms;
 }
 
 uint64_t lg_roster_checksum(const struct lg_roster *roster, const struct lg_legion_who *self)

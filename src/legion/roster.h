@@ -16,7 +16,8 @@ struct lg_roster {
     uint64_t *ids;                    /* of the members, in the same order */
     size_t count;
     size_t max;
-    uint64_t sum; /* of the members' weights: the checksum without us */
+    int64_t expiry_ms; /* nobody is lost before; INT64_MAX = never */
+    uint64_t sum;      /* of the members' weights: the checksum without us */
     struct lg_roster_grave *graves;
     size_t grave_max, grave_next;
 };
@@ -48,8 +49,8 @@ void lg_roster_remove(struct lg_roster *roster, struct lg_legion_member *member)
 /* When a member's silence becomes too long: its own promise's length, or
  * `tolerance_ms` for one without our keys. */
 int64_t lg_roster_member_expiry_ms(const struct lg_legion_member *member, int64_t tolerance_ms);
-/* The first of them; INT64_MAX = never. */
-int64_t lg_roster_expiry_ms(const struct lg_roster *roster, int64_t tolerance_ms);
+/* Sets expiry_ms to the first of them. */
+void lg_roster_find_expiry(struct lg_roster *roster, int64_t tolerance_ms);
 /* The order-free sum every node announces. `self` NULL = we do not count. */
 uint64_t lg_roster_checksum(const struct lg_roster *roster, const struct lg_legion_who *self);
 /* Whether `a` goes before `b`: higher valor, then higher uuid. */

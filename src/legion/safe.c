@@ -251,6 +251,7 @@ void lg_safe_expire(struct lg_legion *legion, struct lg_legion_update *update)
     struct lg_legion_state *state = &legion->state;
     ballot->released = false;
     ballot->freed = false;
+    ballot->stirred = false;
     ballot->lord_spoke[0] = '\0';
     forget_old_promise(legion);
     if (state->mode != LG_MODE_SAFE)
@@ -359,12 +360,23 @@ static void know_lord(struct lg_legion *legion, struct lg_legion_update *update)
     lg_legion_note(update, LG_NOTE_LORD_IS, &spare)->who = *lord;
 }
 
+/* Most messages change nothing: in a large legion that is most of the work. */
+static bool nothing_new(const struct lg_legion *legion)
+{
+    const struct lg_ballot *ballot = &legion->ballot;
+    return legion->received && !legion->tick && !ballot->stirred && !ballot->freed &&
+           !ballot->released && !ballot->voters && !ballot->promise.own &&
+           legion->state.role == LG_ROLE_FOLLOWER;
+}
+
 void lg_safe_elect(struct lg_legion *legion, struct lg_legion_update *update)
 {
     struct lg_ballot *ballot = &legion->ballot;
     struct lg_legion_state *state = &legion->state;
     bool self;
     state->checksum = lg_roster_checksum(&legion->roster, &legion->self);
+    if (nothing_new(legion))
+        return;
     lg_ballot_count(legion);
     stand(legion);
     const struct lg_legion_member *best = best_of(legion, &self);
