@@ -90,12 +90,13 @@ static int64_t boottime_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Is a title held whose lease ends within `margin_ms`? */
+/* Is a title held, or rising, whose lease ends within `margin_ms`? */
 static bool lease_ends(struct master *master, int64_t margin_ms)
 {
     static struct lg_shm_legion state; /* too large for the stack */
     for (unsigned i = 0; i < lg_shm_legion_count(master->shm); i++) {
-        if (!lg_shm_legion_read(master->shm, i, &state) || state.lord_since_s == 0)
+        bool read = lg_shm_legion_read(master->shm, i, &state);
+        if (!read || state.epoch == 0 || state.lease_until_ms == 0)
             continue;
         if ((int64_t)state.lease_until_ms - boottime_ms() <= margin_ms)
             return true;

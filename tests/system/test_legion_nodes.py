@@ -92,6 +92,27 @@ def test_dead_legion_process_leaves_nothing_behind(legion):
     assert nodes[0].process.poll() is None
 
 
+def test_new_legion_process_waits_for_the_old_ones_hooks(legion):
+    slow = "legion-unlord = site cmd:sleep 2; echo 0 0 undone >>{}\n"
+    nodes = [legion.start(0, slow.format(legion.story.path))]
+    nodes += [legion.start(i) for i in (1, 2)]
+    wait_agree(nodes, 0)
+    os.kill(legion_pid(nodes[0]), signal.SIGKILL)
+    legion.story.wait("0 undone")
+    legion.story.wait("0 lord", count=2)
+    own = [line for line in legion.story.told() if line in ("0 lord", "0 undone")]
+    assert own == ["0 lord", "0 undone", "0 lord"]
+
+
+def test_stopped_legion_process_gives_up_before_others_rise(legion):
+    nodes = [legion.start(i) for i in range(3)]
+    wait_agree(nodes, 0)
+    os.kill(legion_pid(nodes[0]), signal.SIGSTOP)
+    legion.story.wait("0 unlord", timeout=TOLERANCE + 2)
+    wait_agree(nodes, 0)  # the master has replaced it
+    assert not legion.story.owners_overlap(), legion.story.told()
+
+
 def test_dead_master_leaves_nothing_behind(legion):
     nodes = [legion.start(i) for i in range(3)]
     wait_agree(nodes, 0)

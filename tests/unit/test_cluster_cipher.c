@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -177,6 +178,21 @@ static void refusals_say_why(void **state)
     }
 }
 
+static void absent_legacy_provider_is_named(void **state)
+{
+    (void)state;
+    struct lg_cipher *cipher = NULL;
+    char why[256] = "";
+    assert_int_equal(setenv("OPENSSL_MODULES", "/nonexistent", 1), 0);
+    int err = lg_cipher_new(LG_SLICE("bf-cbc"), SECRET, LG_SLICE(""), &cipher, why, sizeof why);
+    lg_cipher_free(cipher_of("aes-128-cbc", "")); /* the rest works without it */
+    assert_int_equal(unsetenv("OPENSSL_MODULES"), 0);
+    assert_int_equal(err, -LG_E_CONF);
+    assert_string_equal(why,
+        "cipher \"bf-cbc\" needs OpenSSL's legacy provider, which is not installed here: expected "
+        "another cipher, such as aes-256-cbc");
+}
+
 static void strangers_bytes_do_not_open(void **state)
 {
     (void)state;
@@ -210,6 +226,7 @@ int main(void)
         cmocka_unit_test(old_ciphers_come_from_the_legacy_provider),
         cmocka_unit_test(names_are_those_of_openssl_enc),
         cmocka_unit_test(refusals_say_why),
+        cmocka_unit_test(absent_legacy_provider_is_named),
         cmocka_unit_test(strangers_bytes_do_not_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
