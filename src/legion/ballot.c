@@ -196,16 +196,28 @@ static bool votes_for_us(const struct lg_legion *legion, const struct lg_legion_
            said->vote_echo_us <= legion->ballot.stamp_us;
 }
 
+/* The newest of our stamps that the member has heard. An answer has no echoes, and
+ * may be read by others than its addressee: only what it says of us counts. */
+static void take_echo(struct lg_legion *legion, struct lg_legion_member *member,
+    const struct lg_legion_ballot *said, bool ours)
+{
+    uint64_t echo_us = member->echo_us;
+    if (said->echoes.ptr)
+        echo_us = lg_legion_echo_find(said->echoes, legion->self_id);
+    if (ours && said->vote_echo_us > echo_us)
+        echo_us = said->vote_echo_us;
+    member->echo_us = echo_us <= legion->ballot.stamp_us ? echo_us : 0;
+}
+
 void lg_ballot_take(
     struct lg_legion *legion, struct lg_legion_member *member, const struct lg_legion_ballot *said)
 {
     struct lg_ballot *ballot = &legion->ballot;
     bool ours = votes_for_us(legion, said), had_title = member->title != 0;
     ballot->voters -= member->vote_epoch != 0;
-    uint64_t echo_us = lg_legion_echo_find(said->echoes, legion->self_id);
     member->safe = true;
     member->stamp_us = said->stamp_us;
-    member->echo_us = echo_us <= ballot->stamp_us ? echo_us : 0;
+    take_echo(legion, member, said, ours);
     member->promise_ms = said->promise_ms;
     member->quorum = said->quorum;
     member->stand = said->stand;
@@ -428,14 +440,13 @@ void lg_ballot_release(struct lg_legion *legion)
 
 /* ---- What we say ----------------------------------------------------------------------- */
 
-static void fill_echoes(
-    struct lg_legion *legion, const struct lg_legion_member *only, struct lg_legion_ballot *said)
+static void fill_echoes(struct lg_legion *legion, struct lg_legion_ballot *said)
 {
     struct lg_ballot *ballot = &legion->ballot;
     size_t len = 0;
     for (size_t i = 0; i < legion->roster.count; i++) {
         const struct lg_legion_member *member = &legion->roster.members[i];
-        if (!member->safe || (only && member != only))
+        if (!member->safe)
             continue;
         if (lg_legion_echo_put(
                 ballot->echoes, ballot->echoes_size, &len, member->id, member->stamp_us))
@@ -444,8 +455,7 @@ static void fill_echoes(
     said->echoes = lg_slice_from(ballot->echoes, len);
 }
 
-void lg_ballot_fill(struct lg_legion *legion, const struct lg_legion_member *only,
-    struct lg_legion_ballot *ret_ballot)
+void lg_ballot_fill(struct lg_legion *legion, bool answer, struct lg_legion_ballot *ret_ballot)
 {
     struct lg_ballot *ballot = &legion->ballot;
     const struct lg_promise *promise = &ballot->promise;
@@ -469,5 +479,6 @@ void lg_ballot_fill(struct lg_legion *legion, const struct lg_legion_member *onl
         ret_ballot->vote_echo_us = promise->echo_us;
         ret_ballot->vote_promise_ms = promise->length_ms;
     }
-    fill_echoes(legion, only, ret_ballot);
+    if (!answer)
+        fill_echoes(legion, ret_ballot);
 }

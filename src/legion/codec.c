@@ -225,8 +225,8 @@ enum key {
     KEY_TITLE,
     KEY_RELEASED,
     KEY_VOTED,
-    KEY_ECHOES,
-    KEY_VOTE, /* absent when there is none */
+    KEY_ECHOES, /* not in answers */
+    KEY_VOTE,   /* absent when there is none */
     KEY_COUNT,
     KEY_REQUIRED = KEY_SCROLL, /* all before it must be there */
 };
@@ -374,7 +374,7 @@ int lg_legion_decode(struct lg_slice cleartext, struct lg_legion_message *ret_me
         seen |= 1U << key;
     }
     const unsigned required = (1U << KEY_REQUIRED) - 1;
-    const unsigned ballot = (1U << KEY_VOTE) - (1U << KEY_STAMP);
+    const unsigned ballot = (1U << KEY_ECHOES) - (1U << KEY_STAMP);
     if (rest.len || (seen & required) != required)
         return -LG_E_PROTO;
     if (seen >> KEY_STAMP && (seen & ballot) != ballot)
@@ -413,7 +413,8 @@ static void put_ballot(struct writer *w, const struct lg_legion_ballot *ballot)
     put_number(w, KEY_TITLE, ballot->title);
     put_number(w, KEY_RELEASED, ballot->released_us);
     put_number(w, KEY_VOTED, ballot->voted);
-    put(w, KEY_ECHOES, ballot->echoes);
+    if (ballot->echoes.ptr)
+        put(w, KEY_ECHOES, ballot->echoes);
     if (ballot->vote_uuid.len != LG_LEGION_UUID_LEN)
         return;
     char text[LG_LEGION_UUID_LEN + 64];

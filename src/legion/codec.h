@@ -35,7 +35,7 @@ struct lg_legion_ballot {
     struct lg_slice vote_uuid; /* empty = no promise binds the sender */
     uint64_t vote_epoch, vote_echo_us;
     int64_t vote_promise_ms;
-    struct lg_slice echoes; /* LG_LEGION_ECHO_SIZE bytes each */
+    struct lg_slice echoes; /* LG_LEGION_ECHO_SIZE bytes each; a NULL ptr: not said */
 };
 
 /* What one node announces. Slices point into memory of the sender of the

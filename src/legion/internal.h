@@ -157,8 +157,7 @@ void lg_ballot_vote(struct lg_legion *legion, const struct lg_legion_member *mem
 /* Gives back all votes we got. */
 void lg_ballot_release(struct lg_legion *legion);
 /* Into the message: for all members, or an answer to one. */
-void lg_ballot_fill(struct lg_legion *legion, const struct lg_legion_member *only,
-    struct lg_legion_ballot *ret_ballot);
+void lg_ballot_fill(struct lg_legion *legion, bool answer, struct lg_legion_ballot *ret_ballot);
 /* For the state file. `clean` = we end here. */
 struct lg_legion_memory lg_ballot_memory(const struct lg_legion *legion, bool clean);
 

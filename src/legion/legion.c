@@ -324,8 +324,7 @@ static enum lg_legion_refusal take_message(
 
 /* ---- Announcing ---------------------------------------------------------------------------- */
 
-static void fill_message(
-    struct lg_legion *legion, const struct lg_legion_member *only, struct lg_legion_update *update)
+static void fill_message(struct lg_legion *legion, bool answer, struct lg_legion_update *update)
 {
     const struct lg_legion_state *state = &legion->state;
     update->message = (struct lg_legion_message){
@@ -343,7 +342,7 @@ static void fill_message(
         .dead = legion->announce_dead,
     };
     if (state->mode != LG_MODE_CLASSICAL)
-        lg_ballot_fill(legion, only, &update->message.ballot);
+        lg_ballot_fill(legion, answer, &update->message.ballot);
 }
 
 /* The timer alone moves the next announcement. */
@@ -364,13 +363,13 @@ static void announce(struct lg_legion *legion, struct lg_legion_update *update)
     update->announce =
         legion->announce_now || (legion->tick && !(classical && lg_legion_suspended(legion)));
     if (update->announce) {
-        fill_message(legion, NULL, update);
+        fill_message(legion, false, update);
     } else if (!classical) {
         const struct lg_legion_member *member = lg_safe_answer(legion);
         if (member) {
             update->answer = true;
             update->answer_to = member->who;
-            fill_message(legion, member, update);
+            fill_message(legion, true, update);
         }
     }
     legion->announce_now = false;

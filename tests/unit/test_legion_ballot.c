@@ -280,7 +280,7 @@ static void holder_is_answered_once_per_half_interval(void **state)
     assert_true(bench.update.answer && !bench.update.announce);
     assert_string_equal(bench.update.answer_to.name, "b");
     assert_true(bench.update.message.ballot.vote_echo_us == 103100000);
-    assert_int_equal(bench.update.message.ballot.echoes.len, LG_LEGION_ECHO_SIZE);
+    assert_null(bench.update.message.ballot.echoes.ptr); /* others may read it too */
     for (unsigned i = 1; i < 5; i++) {
         bench.now_ms += 100;
         hear(&bench, 'b', 95, lord);
