@@ -64,7 +64,8 @@ void lg_sim_send(struct lg_sim *sim, size_t from, const struct lg_legion_message
     for (size_t to = 0; to < sim->count; to++) {
         if (to == from || sim->cut[from * sim->count + to])
             continue;
-        if (only && memcmp(only->uuid, sim->actors[to].uuid, LG_LEGION_UUID_LEN) != 0)
+        if (only && !sim->spec.group &&
+            memcmp(only->uuid, sim->actors[to].uuid, LG_LEGION_UUID_LEN) != 0)
             continue;
         if (!chance(sim, sim->loss_permille))
             carry(sim, packet, to);

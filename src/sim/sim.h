@@ -73,6 +73,7 @@ struct lg_sim_spec {
     size_t fault_count;
     uint64_t seed;
     int64_t latency_us; /* as LG_SIM_LATENCY; 0 = 1000 */
+    bool group;         /* one multicast group: answers reach everybody */
     bool stale_clock;   /* for tests: after a pause datagrams are read with an old clock */
     int mutant;         /* enum lg_legion_mutant; for tests */
     void (*mutate)(struct lg_legion *legion, int mutant);     /* NULL = none */

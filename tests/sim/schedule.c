@@ -301,6 +301,7 @@ void schedule_make(uint64_t seed, struct schedule *ret_schedule)
     int64_t freq_us = m.freq_ms * MS, longest_us = m.tolerance_ms * MS;
     s->spec.latency_us = between(&m, 1, m.freq_ms / 5) * MS;
     s->spec.faults = s->faults;
+    s->spec.group = one_in(&m, 4);
     int64_t at_us = 3 * freq_us + 2 * longest_us;
     s->quiet_us = at_us + between(&m, 20, 40) * freq_us;
     make_forever(&m);
@@ -311,7 +312,7 @@ void schedule_make(uint64_t seed, struct schedule *ret_schedule)
     sort_faults(s);
     calm(&m);
     int64_t wait_us = m.forgetful ? 2 * longest_us : longest_us;
-    s->bound_us = wait_us + 3 * longest_us + 6 * freq_us;
+    s->bound_us = wait_us + longest_us + 6 * freq_us;
     s->end_us = s->quiet_us + s->bound_us + 3 * freq_us;
     s->live = can_live(s) && !s->mixed;
 }
