@@ -170,6 +170,7 @@ static void forget_exchange(struct lg_conn *conn)
         lg_http_parser_free(&conn->parser.http);
     conn->ex = NULL;
     conn->dispatched = conn->complete = conn->answered = conn->continued = false;
+    conn->awaits_body = false;
     conn->body_bytes = conn->held_ms = 0;
     if (ex) {
         lg_exchange_orphan(ex);
@@ -377,7 +378,19 @@ static void on_head(struct lg_conn *conn)
         conn->complete = fed.kind == LG_FEED_END;
         (void)lg_exchange_body(ex, NULL, 0);
     }
-    lg_exchange_dispatch(ex);
+    /* A body is waited for, up to a window of it, so that a slow one costs no
+     * thread; but not with a client that waits for our word. */
+    conn->awaits_body = !conn->complete && !ex->request.expect_continue;
+    if (!conn->awaits_body)
+        lg_exchange_dispatch(ex);
+}
+
+static void dispatch_with_body(struct lg_conn *conn)
+{
+    if (!conn->awaits_body)
+        return;
+    conn->awaits_body = false;
+    lg_exchange_dispatch(conn->ex);
 }
 
 static void on_body(struct lg_conn *conn, struct lg_slice body)
@@ -393,6 +406,8 @@ static void on_body(struct lg_conn *conn, struct lg_slice body)
         refuse(conn, 413);
     else if (!lg_exchange_body(conn->ex, body.ptr, body.len))
         lg_conn_close(conn, true);
+    else if (lg_exchange_body_full(conn->ex))
+        dispatch_with_body(conn);
 }
 
 static void next_request(struct lg_conn *conn)
@@ -406,10 +421,12 @@ static void next_request(struct lg_conn *conn)
 static void on_end(struct lg_conn *conn)
 {
     conn->complete = true;
-    if (conn->answered)
+    if (conn->answered) {
         next_request(conn);
-    else
-        (void)lg_exchange_body(conn->ex, NULL, 0);
+        return;
+    }
+    (void)lg_exchange_body(conn->ex, NULL, 0);
+    dispatch_with_body(conn);
 }
 
 /* Parses as far as it may; returns how much of `data` is done with. */

@@ -58,10 +58,11 @@ struct lg_conn {
     unsigned closing_handles;
     bool is_http : 1;
     bool is_unix : 1;
-    bool dispatched : 1; /* the head is complete; ex is the handler's */
-    bool complete : 1;   /* the request is wholly read */
-    bool answered : 1;   /* the answer is wholly queued; draining the body */
-    bool continued : 1;  /* 100 Continue went out */
+    bool dispatched : 1;  /* the head is complete; ex is the handler's */
+    bool awaits_body : 1; /* its handler is not asked before the body is here */
+    bool complete : 1;    /* the request is wholly read */
+    bool answered : 1;    /* the answer is wholly queued; draining the body */
+    bool continued : 1;   /* 100 Continue went out */
     bool reading : 1;
     bool processing : 1; /* inside process(): do not recurse */
     bool dirty : 1;

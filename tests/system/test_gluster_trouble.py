@@ -219,6 +219,8 @@ def glusterd():
         client.write("/f", 0, "hello")
         client.write("/secret", 0, "root's")
         client.chmod("/secret", 0o600)
+        client.write("/bigsecret", 0, "s" * 100_000)
+        client.chmod("/bigsecret", 0o600)
         client.mkdir("/closed")
         client.write("/closed/f", 0, "f")
         client.chmod("/closed", 0o700)
@@ -332,11 +334,13 @@ def test_bricks_killed_and_restarted(closing, glusterd):
 
 
 def test_permissions_are_those_of_the_user_it_runs_as(closing, glusterd):
+    """Small files too: their bytes come with the look-up, which asks for no permission."""
     web = closing(Serving([mount(f"{glusterd.address}:0"), "uid = 65534", "gid = 65534"]))
     web.connected()
     assert web.status("/f") == 200
     assert web.status("/secret") == 403
     assert web.fetch("/secret", "HEAD")[0] == 403
+    assert web.status("/bigsecret") == 403
     assert web.status("/closed/f") == 403
 
 
