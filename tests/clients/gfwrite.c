@@ -1,7 +1,7 @@
 /* Another client of a volume, for tests: does what it is told on standard input,
  * one line each, and answers "0" or an errno. Nothing of ours in it.
  *
- *   gfwrite VOLUME VOLFILE
+ *   gfwrite VOLUME VOLFILE      or the HOST of a glusterd
  *
  *   replace PATH LENGTH    writes PATH.new and renames it over PATH
  *   write PATH OFFSET LENGTH   in place, made where it is missing, in one call
@@ -97,8 +97,10 @@ int main(int argc, char **argv)
     char line[4096];
     char *bytes = malloc(LENGTH_MAX);
     glfs_t *fs = argc == 3 ? glfs_new(argv[1]) : NULL;
-    if (!bytes || !fs || glfs_set_volfile(fs, argv[2]) || glfs_set_logging(fs, "/dev/null", 0) ||
-        glfs_init(fs)) {
+    if (!bytes || !fs ||
+        (argv[2][0] == '/' ? glfs_set_volfile(fs, argv[2])
+                           : glfs_set_volfile_server(fs, "tcp", argv[2], 24007)) ||
+        glfs_set_logging(fs, "/dev/null", 0) || glfs_init(fs)) {
         fprintf(stderr, "gfwrite VOLUME VOLFILE: %s\n", strerror(errno));
         return 1;
     }

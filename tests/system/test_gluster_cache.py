@@ -15,7 +15,7 @@ import threading
 import time
 
 import pytest
-from gluster_rig import EmbeddedBrick, Serving, free_port, need, run, wait_for
+from gluster_rig import EmbeddedBrick, Serving, SingleGlusterd, free_port, need, run, wait_for
 from program import BUILD
 
 AGE = 1.0  # glusterfs-cache-age, s: the bound
@@ -479,6 +479,55 @@ def test_a_write_during_a_link_cut(closing):
     brick.cut(False)
     wait_for("200", lambda: get(web, "/f") not in (503, 504), 15)
     assert get(web, "/f") == writer.now["/f"]
+
+
+class Replicated:
+    """A volume of three copies, for what wants a brick."""
+
+    def __init__(self, **options):
+        self.pool = SingleGlusterd()
+        self.name, self.volfile, self.folder = "rep", self.pool.address, self.pool.folder
+        self.mount = f"volume=rep,server={self.pool.address}:0"
+        try:
+            self.pool.create("rep", replica=3, **options)
+        except BaseException:
+            self.pool.close()
+            raise
+
+    def kill_one(self):
+        os.kill(random.choice(self.pool.brick_pids("rep")), 9)
+
+    def heal(self):
+        self.pool.start_volume("rep", 4)
+
+    def close(self):
+        self.pool.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("invalidation", ["off", "on"])
+def test_three_copies_one_killed_and_healed(closing, invalidation):
+    volume = closing(Replicated(features__cache_invalidation=invalidation))
+    web = closing(serve_counted(volume, processes=2, threads=16))
+    writer = closing(Writer(volume))
+    paths = [f"/{i}" for i in range(30)]
+    for path in paths:
+        writer.replace(path, random.randint(1, 100000))
+    readers = [Reader(web, paths), Reader(web, paths[:3])]
+    steps = [(5, volume.kill_one), (10, volume.heal), (20, lambda: None)]
+    began = time.monotonic()
+    for when, step in steps:
+        while time.monotonic() < began + when:
+            writer.any_change(paths, 100000)
+            time.sleep(random.choice([0.001, 0.01, 0.05]))
+        step()
+    time.sleep(AGE + NOISE)
+    seen = [one for reader in readers for one in reader.stop()]
+    assert len(seen) > 500
+    # a look-up that meets the brick's death may be 503; nothing is wrong or old
+    troubled = [one for one in seen if one[3] == 503]
+    assert len(troubled) < len(seen) / 50
+    assert faults([one for one in seen if one[3] != 503], writer.versions, AGE + NOISE) == []
 
 
 # ---- one fetch for many, bounds ------------------------------------------------------------------
