@@ -38,6 +38,7 @@ struct lg_lane;           /* a share of the handler threads */
 enum lg_verdict {
     LG_ANSWERED = 0, /* an answer was begun; `handle` is not called */
     LG_HANDLE = 1,   /* not from memory: call `handle` on a handler thread */
+    LG_PARKED = 2,   /* lg_request_park was called: lg_resume says how it goes on */
 };
 
 struct lg_handler {
@@ -93,6 +94,28 @@ LG_API void lg_option_error(struct lg_plugin_context *context, const char *name,
 LG_API void lg_option_warn(struct lg_plugin_context *context, const char *name, size_t i,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* ---- Counters ------------------------------------------------------------- */
+
+enum lg_counter_kind { LG_COUNTER /* only grows */, LG_GAUGE /* a value of now */ };
+
+struct lg_counter {
+    const char *key; /* in the statistics: "hits" */
+    enum lg_counter_kind kind;
+    const char *help;
+};
+
+/* Only in configure: a group of counters, such as those of one mount. Every
+ * worker has its own, in memory that the master reads: the statistics show them
+ * as workers[].plugins.PLUGIN[], an object with `name` and the keys. `counters`
+ * lives as long as the plugin, `name` is copied. The group's number, or -1 after
+ * reporting (too many, or memory is out). */
+LG_API int lg_counters_add(struct lg_plugin_context *context, const char *name,
+    const struct lg_counter *counters, size_t count);
+/* Adds to, or sets, the i-th counter of a group in this worker. Any thread of
+ * the worker; no order among counters is promised. */
+LG_API void lg_count(struct lg_worker *worker, int group, size_t i, uint64_t delta);
+LG_API void lg_count_set(struct lg_worker *worker, int group, size_t i, uint64_t value);
+
 /* ---- Logging: any thread -------------------------------------------------- */
 
 enum lg_level { LG_LOG_ERROR, LG_LOG_WARN, LG_LOG_INFO, LG_LOG_DEBUG };
@@ -113,6 +136,14 @@ LG_API unsigned lg_worker_threads(const struct lg_worker *worker); /* handler th
  * Only in `start`. Owned by the worker. NULL when memory is out. */
 LG_API struct lg_lane *lg_lane_new(
     struct lg_worker *worker, const char *name, unsigned limit, unsigned queue_max);
+
+/* Runs run(arg) on a handler thread in `lane`, then done(arg) on the loop: work
+ * that belongs to no request, or to many. One that takes longer than `timeout_ms`
+ * (0 = none) is to the lane what a request past its deadline is. Loop only. 0,
+ * or -1 when the lane takes no more or memory is out; then neither is called. A
+ * worker that ends does not wait for it. */
+LG_API int lg_lane_run(struct lg_worker *worker, struct lg_lane *lane, unsigned timeout_ms,
+    void (*run)(void *arg), void (*done)(void *arg), void *arg);
 
 /* Runs fn(arg) once on the loop after `delay_ms`. Any thread. 0, or -1 when
  * memory is out. Timers pending when the worker stops never run. */
@@ -144,6 +175,17 @@ LG_API bool lg_request_manages_script_name(const struct lg_request *request);
 LG_API void lg_request_lane(
     struct lg_request *request, struct lg_lane *lane, unsigned timeout_ms, int status);
 
+/* In `fast` only, which then returns LG_PARKED: the request waits on the loop and
+ * holds no thread until lg_resume. The time limit of lg_request_lane runs. Its
+ * memory stays until it is resumed, or until `gone` returns, which is called on
+ * the loop when the client is gone or was told that it took too long; do not
+ * resume it then. */
+LG_API void lg_request_park(struct lg_request *request, void (*gone)(struct lg_request *request));
+/* Loop only: a parked request goes on. LG_ANSWERED: its answer was given just
+ * now, as in `fast`. LG_HANDLE: `handle` is to answer it. Its handler's memory is
+ * not to be touched afterwards. */
+LG_API void lg_resume(struct lg_request *request, enum lg_verdict verdict);
+
 /* Keeps the request's memory alive across threads and callbacks. Any thread. */
 LG_API void lg_request_ref(struct lg_request *request);
 LG_API void lg_request_unref(struct lg_request *request);
@@ -174,6 +216,12 @@ LG_API void lg_answer_error(struct lg_request *request, int status, unsigned ret
  * whatever happens; release NULL = the bytes live as long as the request. */
 LG_API void lg_answer_bytes(struct lg_request *request, const void *data, size_t len,
     void (*release)(void *arg), void *arg);
+
+/* The same for bytes that are in the file `fd` at `offset` as well: the kernel may
+ * take them from there without a copy, and may still be at it after release. So
+ * they are never written over; give the pages back instead (close the file). */
+LG_API void lg_answer_mapped(struct lg_request *request, const void *data, size_t len, int fd,
+    int64_t offset, void (*release)(void *arg), void *arg);
 
 /* A body pulled on the loop. `length` in bytes, or -1 when not known (chunked,
  * or until close). All callbacks run on the loop:
@@ -239,6 +287,8 @@ LG_API int lg_answer_entity(
 /* The type of a file name by its extension; "application/octet-stream" when
  * there is none. Lives as long as the process. */
 LG_API const char *lg_mime_type(const struct lg_request *request, const char *path);
+/* The same without a request. Any thread. */
+LG_API const char *lg_worker_mime_type(const struct lg_worker *worker, const char *path);
 
 #ifdef __cplusplus
 }

@@ -20,8 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_SIZE ((size_t)256 << 10) /* of one read */
-#define BLOCKS_MAX 3                   /* in flight, ready or being sent, per body */
+#define BLOCK_MIN  ((size_t)8 << 10) /* of one read: what is left when memory is short */
+#define BLOCK_MAX  ((size_t)1 << 20)
+#define FIRST_MAX  ((size_t)256 << 10) /* ahead of a client nobody knows yet */
+#define WINDOW_DIV 4                   /* reads in flight of a fast client */
+#define FAST_MS    100                 /* a block taken this soon asks for more ahead */
+#define SLOW_MS    1000                /* and one this late for less */
 #define STALL_FACTOR                                                                               \
     15 /* a read may take this many glusterfs-timeouts: by default a                               \
           minute, longer than gfapi's ping-timeout of 42 s, after                                  \
@@ -40,13 +44,15 @@ struct block {
     size_t got;       /* bytes of them that are here */
     size_t sent;      /* bytes of them that were delivered */
     unsigned lent;    /* deliveries not released yet */
-    int64_t since_ms; /* when it was submitted */
+    int64_t since_ms; /* when it was submitted; then, when it was first delivered */
     bool in_flight;
     bool in_row;
     /* What the callback found; read on the loop. */
     ssize_t result;
     int error;
-    bool changed;
+    bool stated; /* the two below are known */
+    int64_t mtime_ns;
+    off_t file_size;
 };
 
 struct gl_body {
@@ -54,7 +60,9 @@ struct gl_body {
     struct gl_mount *mount;
     struct lg_request *request;
     glfs_fd_t *fd;
-    int64_t mtime_s;
+    struct gl_thirst thirst; /* waiting for memory */
+    int64_t mtime_s;         /* as the head said */
+    int64_t mtime_ns;        /* as the first read saw it; 0 = none did */
     off_t size;
     const struct lg_segment *segments;
     size_t segment_count;
@@ -62,7 +70,8 @@ struct gl_body {
     int64_t pos;    /* so far into it */
     struct block *row;
     struct block **row_tail;
-    size_t blocks; /* that exist */
+    size_t ahead;  /* bytes of blocks that exist */
+    size_t window; /* how many may */
     size_t credit;
     unsigned refs; /* the source's and each block's */
     bool delivering;
@@ -102,15 +111,24 @@ static void unref_body(struct gl_body *body)
     gl_queue_add(&body->mount->closer, &body->job);
 }
 
-/* Frees a block nobody needs any more. */
+static struct gl_site *site_of(const struct gl_body *body)
+{
+    return (struct gl_site *)(uintptr_t)body->mount->site;
+}
+
+/* Frees a block nobody needs any more. Memory that is given back may wake other
+ * bodies, which then submit reads. */
 static void settle(struct block *block)
 {
     struct gl_body *body = block->body;
     if (block->in_flight || block->in_row || block->lent > 0)
         return;
-    free(block->data);
+    if (block->data) {
+        body->ahead -= block->size;
+        free(block->data);
+        gl_memory_give(site_of(body), block->size);
+    }
     free(block);
-    body->blocks--;
     unref_body(body);
 }
 
@@ -149,9 +167,12 @@ static void read_done(
     (void)prestat;
     block->error = result < 0 ? (errno ? errno : EIO) : 0;
     block->result = result;
-    if (result >= 0 && poststat && GLFS_STAT_MTIME_VALID(poststat->glfs_st_mask)) {
-        int64_t moved_s = (int64_t)poststat->glfs_st_mtime.tv_sec - body->mtime_s;
-        block->changed = moved_s > MTIME_SLACK_S || moved_s < -MTIME_SLACK_S;
+    block->stated = result >= 0 && poststat && GLFS_STAT_MTIME_VALID(poststat->glfs_st_mask) &&
+                    GLFS_STAT_SIZE_VALID(poststat->glfs_st_mask);
+    if (block->stated) {
+        block->mtime_ns =
+            (int64_t)poststat->glfs_st_mtime.tv_sec * 1000000000 + poststat->glfs_st_mtime.tv_nsec;
+        block->file_size = poststat->glfs_st_size;
     }
     if (lg_post(body->request, take_read, block))
         lg_log(LG_LOG_ERROR, GL_ROOM, "out of memory: a read is lost");
@@ -186,28 +207,63 @@ static void next_segment(struct gl_body *body)
     }
 }
 
+static void wake(struct gl_thirst *thirst);
+
+/* The room for a block of *size bytes. Where memory is short a body with nothing
+ * ahead gets a smaller one, or waits for its turn; others get NULL. */
+static char *take_room(struct gl_body *body, size_t *size)
+{
+    struct gl_site *site = site_of(body);
+    char *room = NULL;
+    bool taken = gl_memory_take(site, *size, false);
+    if (!taken && body->ahead == 0) {
+        *size = *size < BLOCK_MIN ? *size : BLOCK_MIN;
+        body->window = BLOCK_MIN;
+        taken = gl_memory_take(site, *size, true);
+    }
+    if (taken) {
+        room = malloc(*size);
+        if (!room)
+            gl_memory_untake(site, *size);
+    }
+    if (!room && body->ahead == 0) {
+        body->thirst.wake = wake;
+        gl_memory_wait(site, &body->thirst);
+    }
+    return room;
+}
+
+static size_t block_size(const struct gl_body *body)
+{
+    size_t size = body->window / WINDOW_DIV;
+    if (size > BLOCK_MAX)
+        return BLOCK_MAX;
+    return size < BLOCK_MIN ? BLOCK_MIN : size;
+}
+
 static struct block *new_block(struct gl_body *body)
 {
     const struct lg_segment *segment = &body->segments[body->segment];
     int64_t left = segment->length - body->pos;
+    size_t most = block_size(body);
     struct block *block = calloc(1, sizeof *block);
     if (!block)
         return NULL;
     block->body = body;
-    block->size = segment->text || left < (int64_t)BLOCK_SIZE ? (size_t)left : BLOCK_SIZE;
+    block->size = segment->text || left < (int64_t)most ? (size_t)left : most;
     block->offset = segment->offset + body->pos;
     block->text = segment->text;
     if (block->text) {
         block->got = block->size;
     } else {
-        block->data = malloc(block->size);
+        block->data = take_room(body, &block->size);
         if (!block->data) {
             free(block);
             return NULL;
         }
+        body->ahead += block->size;
     }
     body->pos += (int64_t)block->size;
-    body->blocks++;
     body->refs++;
     block->in_row = true;
     *body->row_tail = block;
@@ -216,19 +272,38 @@ static struct block *new_block(struct gl_body *body)
     return block;
 }
 
-/* Keeps BLOCKS_MAX blocks under way. */
+/* Keeps the window full. At least one block is under way, however small it is. */
 static void read_ahead(struct gl_body *body)
 {
-    while (!body->over && body->blocks < BLOCKS_MAX && body->segment < body->segment_count) {
+    while (!body->over && body->segment < body->segment_count && !body->thirst.link &&
+           (body->ahead == 0 || body->ahead + block_size(body) <= body->window)) {
         struct block *block = new_block(body);
-        if (!block) {
-            if (!body->row)
-                fail(body, "out of memory", 0);
+        if (!block)
             return;
-        }
         if (!block->text)
             send_read(block);
     }
+}
+
+/* Loop: somebody gave memory back. */
+static void wake(struct gl_thirst *thirst)
+{
+    struct gl_body *body =
+        (struct gl_body *)(void *)((char *)thirst - offsetof(struct gl_body, thirst));
+    read_ahead(body);
+}
+
+/* A client that takes blocks at once gets more read ahead, a slow one less. */
+static void adapt(struct gl_body *body, const struct block *block)
+{
+    int64_t took_ms = gl_now_ms() - block->since_ms;
+    size_t most = site_of(body)->read_ahead;
+    if (!block->data || block->sent < block->size)
+        return;
+    if (took_ms < FAST_MS && body->window < most)
+        body->window = body->window * 2 < most ? body->window * 2 : most;
+    else if (took_ms > SLOW_MS && body->window > BLOCK_MIN)
+        body->window /= 2;
 }
 
 /* ---- delivering ---- */
@@ -243,6 +318,8 @@ static void deliver_front(struct gl_body *body)
         len = body->credit;
     const char *from = (block->text ? block->text : block->data) + block->sent;
     body->credit -= len;
+    if (block->sent == 0)
+        block->since_ms = gl_now_ms();
     block->sent += len;
     block->lent++;
     lg_source_data(body->request, from, len, release_block, block);
@@ -283,10 +360,25 @@ static void release_block(void *arg)
     struct gl_body *body = block->body;
     body->refs++;
     block->lent--;
+    adapt(body, block);
     settle(block);
     read_ahead(body);
     deliver(body);
     unref_body(body);
+}
+
+/* Was the file written to since the head went out? The head may have come from
+ * another brick, so its time counts to the second; all reads are compared with
+ * the first. */
+static bool is_changed(struct gl_body *body, const struct block *block)
+{
+    if (!block->stated)
+        return false;
+    int64_t moved_s = block->mtime_ns / 1000000000 - body->mtime_s;
+    if (body->mtime_ns == 0)
+        body->mtime_ns = block->mtime_ns;
+    return block->file_size != body->size || moved_s > MTIME_SLACK_S || moved_s < -MTIME_SLACK_S ||
+           block->mtime_ns != body->mtime_ns;
 }
 
 /* A read has come back: more of it, or its end. */
@@ -297,7 +389,7 @@ static void judge_read(struct gl_body *body, struct block *block)
         fail(body, "read", block->error);
     } else if (block->result == 0) {
         fail(body, "the file became shorter while it was sent", 0);
-    } else if (block->changed) {
+    } else if (is_changed(body, block)) {
         fail(body, "the file changed while it was sent", 0);
     } else {
         block->got += (size_t)block->result;
@@ -347,6 +439,7 @@ static void watch(void *arg)
             body = body->next;
         }
     }
+    gl_memory_give((struct gl_site *)(uintptr_t)mount->site, 0); /* whoever waits may try again */
     mount->watching = mount->bodies && lg_worker_later(mount->worker, WATCH_MS, watch, mount) == 0;
 }
 
@@ -396,6 +489,7 @@ static void free_source(void *context)
 {
     struct gl_body *body = context;
     body->over = true;
+    gl_memory_wait_not(&body->thirst);
     leave_watch(body);
     while (body->row)
         leave_row(body);
@@ -421,6 +515,9 @@ void gl_body_answer(struct lg_request *request, struct gl_mount *mount, glfs_fd_
     body->segment_count = plan->segment_count;
     body->row_tail = &body->row;
     body->refs = 1;
+    body->window = site_of(body)->read_ahead;
+    if (body->window > FIRST_MAX)
+        body->window = FIRST_MAX;
     next_segment(body);
     lg_answer_source(request, &source, body, plan->length);
 }

@@ -1,9 +1,8 @@
 /* The handler: a request -> a file of a volume -> an answer.
  *
  * `fast` decides on the loop what needs no call (method, mount, a volume that is
- * not connected) and sets the time limit; `handle` looks the file up. A small
- * file is one job: its bytes usually come with the look-up. A large one is
- * opened and left to body.c.
+ * not connected), sets the time limit and leaves the rest to store.c. What is too
+ * large for memory comes to `handle`, which opens it and leaves it to body.c.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "gl.h"
 
@@ -12,17 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As much as quick-read sends along with a look-up. */
-#define SMALL_MAX   ((size_t)65536)
-#define GFID_SIZE   16
-#define ETAG_SIZE   80
 #define LATE_STATUS 504 /* a call outlived glusterfs-timeout */
 
-struct call {
-    struct gl_mount *mount;
-    const char *path; /* in the volume */
-    const char *url;  /* PATH_INFO before anything was cut off: what redirects name */
-};
+/* So many handles may wait to be closed before those who open more lend a hand. */
+#define CLOSING_MAX 16
+#define TRIES       5
 
 /* ---- the loop's door ---- */
 
@@ -37,7 +30,7 @@ static void answer_method(struct lg_request *request)
 
 /* 0, or the status of an error. */
 static int choose_mount(
-    const struct gl_site *site, struct lg_request *request, struct call *ret_call)
+    const struct gl_site *site, struct lg_request *request, struct gl_call *ret_call)
 {
     struct gl_choice choice;
     size_t len = 0;
@@ -70,8 +63,8 @@ static int choose_mount(
 
 enum lg_verdict gl_file_fast(void *state, struct lg_request *request)
 {
-    const struct gl_site *site = state;
-    struct call *call = lg_request_alloc(request, sizeof *call);
+    struct gl_site *site = state;
+    struct gl_call *call = lg_request_alloc(request, sizeof *call);
     if (!call) {
         lg_answer_error(request, 500, 0);
         return LG_ANSWERED;
@@ -92,145 +85,84 @@ enum lg_verdict gl_file_fast(void *state, struct lg_request *request)
     }
     lg_request_set_data(request, call);
     lg_request_lane(request, call->mount->lane, site->timeout_ms, LATE_STATUS);
-    return LG_HANDLE;
+    return gl_store_ask(site, request, call);
 }
 
 /* ---- the handler's door ---- */
 
-static void answer_failed(
-    struct lg_request *request, const struct call *call, const char *what, int error)
+void gl_answer_failed(
+    struct lg_request *request, const struct gl_call *call, const char *what, int error)
 {
     int status = gl_status(error);
-    gl_mount_note(call->mount, error);
     if (status == 500 || error == EIO)
-        lg_log(LG_LOG_ERROR, GL_ROOM, "volume \"%s\": %s %s: %s", call->mount->options->volume,
-            what, call->path, strerror(error));
+        gl_mount_gripe(call->mount, GL_GRIPE_CALL, "volume \"%s\": %s %s: %s",
+            call->mount->options->volume, what, call->path, strerror(error));
     lg_answer_error(request, status, status == 503 ? GL_RETRY_AFTER_S : 0);
 }
 
-/* The gfid names the file on every node, and another one after a replacement. */
-static char *make_etag(
-    struct lg_request *request, const struct gl_node *node, const struct stat *stat)
+static void answer_failed(
+    struct lg_request *request, const struct gl_call *call, const char *what, int error)
 {
-    char hex[2 * GL_GFID_SIZE + 1];
-    for (size_t i = 0; i < GL_GFID_SIZE; i++)
-        snprintf(hex + 2 * i, 3, "%02x", node->gfid[i]);
-    return lg_request_printf(request, "\"%s-%llx-%llx\"", hex,
-        (unsigned long long)stat->st_mtim.tv_sec * 1000000000ull +
-            (unsigned long long)stat->st_mtim.tv_nsec,
-        (unsigned long long)stat->st_size);
+    gl_mount_note(call->mount, error);
+    gl_count(call->mount, GL_ERRORS, gl_status(error) >= 500);
+    gl_answer_failed(request, call, what, error);
 }
 
 /* Begins the answer; as lg_answer_entity. */
 static int answer_head(struct lg_request *request, const char *name, const struct gl_node *node,
     const struct stat *stat, struct lg_plan *ret_plan)
 {
+    char *etag = lg_request_alloc(request, GL_ETAG_SIZE);
+    if (etag)
+        gl_make_etag(node, stat, etag);
     const struct lg_entity entity = {
         .size = stat->st_size,
         .mtime_s = stat->st_mtim.tv_sec,
-        .etag = make_etag(request, node, stat),
+        .etag = etag,
         .content_type = lg_mime_type(request, name),
     };
     return lg_answer_entity(request, &entity, ret_plan);
 }
 
-/* The plan's segments of a file that is in memory, as one piece. NULL when
- * memory is out; may be `bytes` itself, moved to the front of *ret_data. */
-static char *gather(char *bytes, const struct lg_plan *plan, const char **ret_data)
-{
-    if (plan->segment_count == 1 && !plan->segments[0].text) {
-        *ret_data = bytes + plan->segments[0].offset;
-        return bytes;
-    }
-    char *whole = malloc((size_t)plan->length);
-    char *to = whole;
-    for (size_t i = 0; whole && i < plan->segment_count; i++) {
-        const struct lg_segment *segment = &plan->segments[i];
-        memcpy(
-            to, segment->text ? segment->text : bytes + segment->offset, (size_t)segment->length);
-        to += segment->length;
-    }
-    free(bytes);
-    *ret_data = whole;
-    return whole;
-}
-
-/* The whole of a small file, or NULL when it has another size than `stat` says,
- * or the read fails: then the file is opened and read by the long way. */
-static char *read_small(struct gl_session *session, glfs_object_t *object, const struct stat *stat)
-{
-    size_t size = (size_t)stat->st_size;
-    char *bytes = calloc(1, size + 1); /* one more shows growth */
-    if (!bytes)
-        return NULL;
-    if (size > 0 &&
-        glfs_h_anonymous_read(session->fs, object, bytes, size + 1, 0) != (ssize_t)size) {
-        free(bytes);
-        return NULL;
-    }
-    return bytes;
-}
-
-static void answer_small(
-    struct lg_request *request, const char *name, const struct gl_node *node, char *bytes)
-{
-    struct lg_plan plan;
-    const char *data;
-    if (answer_head(request, name, node, &node->stat, &plan) != 1) {
-        free(bytes);
-        return;
-    }
-    char *memory = gather(bytes, &plan, &data);
-    if (memory)
-        lg_answer_bytes(request, data, (size_t)plan.length, free, memory);
-    else
-        lg_answer_error(request, 500, 0);
-}
-
-static void answer_large(struct lg_request *request, const struct call *call, const char *name,
+/* 0 when it was answered, somehow; or the errno of an open, not answered. */
+static int answer_large(struct lg_request *request, const struct gl_call *call, const char *name,
     struct gl_session *session, const struct gl_node *node)
 {
     struct lg_plan plan;
     struct stat stat;
+    gl_queue_help(&call->mount->closer, CLOSING_MAX);
+    errno = 0;
     glfs_fd_t *fd = glfs_h_open(session->fs, node->object, O_RDONLY);
-    if (!fd) {
-        answer_failed(request, call, "open", errno ? errno : EIO);
-        return;
-    }
+    if (!fd)
+        return errno ? errno : EIO;
     /* Asked again: the file may have grown between the look-up and the open. */
     if (glfs_fstat(fd, &stat)) {
-        answer_failed(request, call, "stat", errno ? errno : EIO);
+        int error = errno ? errno : EIO;
         gl_fd_close(call->mount, fd);
-        return;
+        return error;
     }
     if (answer_head(request, name, node, &stat, &plan) != 1) {
         gl_fd_close(call->mount, fd);
-        return;
+        return 0;
     }
+    gl_count(call->mount, GL_BYTES, (uint64_t)plan.length);
     gl_body_answer(request, call->mount, fd, &stat, &plan);
+    return 0;
 }
 
-static void answer_file(struct lg_request *request, const struct call *call, const char *name,
+/* As answer_large. */
+static int answer_file(struct lg_request *request, const struct gl_call *call, const char *name,
     struct gl_session *session, const struct gl_node *node)
 {
     struct lg_plan plan;
-    char *bytes = NULL;
     int err = gl_access(session, node);
-    if (err) {
-        answer_failed(request, call, "read", err);
-        return;
-    }
-    if (lg_request_is_head(request)) {
-        if (answer_head(request, name, node, &node->stat, &plan) == 1)
-            lg_answer_error(request, 500, 0); /* HEAD has no body to plan */
-        return;
-    }
-    if ((size_t)node->stat.st_size <= SMALL_MAX)
-        bytes = read_small(session, node->object, &node->stat);
-    if (bytes)
-        answer_small(request, name, node, bytes);
-    else
-        answer_large(request, call, name, session, node);
+    if (err)
+        return err;
+    if (!lg_request_is_head(request))
+        return answer_large(request, call, name, session, node);
+    if (answer_head(request, name, node, &node->stat, &plan) == 1)
+        lg_answer_error(request, 500, 0); /* HEAD has no body to plan */
+    return 0;
 }
 
 /* ---- directories ---- */
@@ -261,7 +193,7 @@ static char *encode_path(struct lg_request *request, const char *text)
     return coded;
 }
 
-static void answer_redirect(struct lg_request *request, const struct call *call)
+void gl_answer_redirect(struct lg_request *request, const struct gl_call *call)
 {
     static const char text[] = "301 Moved Permanently\n";
     const char *query = lg_request_var(request, "QUERY_STRING", NULL);
@@ -279,64 +211,54 @@ static void answer_redirect(struct lg_request *request, const struct call *call)
     lg_answer_bytes(request, text, sizeof text - 1, NULL, NULL);
 }
 
-/* The first index name that is a file of the directory. 0, or an errno. */
-static int find_index(const struct gl_site *site, struct lg_request *request,
-    const struct call *call, struct gl_session *session, char **ret_path, struct gl_node *ret_node)
-{
-    for (size_t i = 0; i < site->index_count; i++) {
-        struct gl_node node;
-        char *path = lg_request_printf(request, "%s/%s", call->path, site->indexes[i]);
-        if (!path)
-            return ENOMEM;
-        int err = gl_walk(session, path, &node);
-        if (!err && S_ISREG(node.stat.st_mode)) {
-            *ret_path = path;
-            *ret_node = node;
-            return 0;
-        }
-        if (!err)
-            glfs_h_close(node.object);
-        else if (gl_status(err) != 404)
-            return err;
-    }
-    return ENOENT;
-}
-
-static void answer_directory(const struct gl_site *site, struct lg_request *request,
-    const struct call *call, struct gl_session *session)
+/* As answer_large. */
+static int answer_directory(const struct gl_site *site, struct lg_request *request,
+    const struct gl_call *call, struct gl_session *session)
 {
     struct gl_node node;
-    char *path = NULL;
+    char path[PATH_MAX];
     size_t len = strlen(call->path);
-    int err = find_index(site, request, call, session, &path, &node);
-    if (err) {
-        answer_failed(request, call, "look up an index of", err);
-        return;
-    }
+    int err = gl_find_index(site, session, call->path, path, &node);
+    if (err)
+        return err;
     if (len > 0 && call->path[len - 1] == '/')
-        answer_file(request, call, path, session, &node);
+        err = answer_file(request, call, path, session, &node);
     else
-        answer_redirect(request, call);
-    glfs_h_close(node.object);
+        gl_answer_redirect(request, call);
+    gl_node_close(session, &node);
+    return err;
+}
+
+/* As answer_large. *ret_found: something was there when it was looked up. */
+static int answer_path(const struct gl_site *site, struct lg_request *request,
+    const struct gl_call *call, bool *ret_found)
+{
+    struct gl_session *session = atomic_load(&call->mount->session);
+    struct gl_node node;
+    int err = gl_walk(session, call->path, &node);
+    *ret_found = !err;
+    if (err)
+        return err;
+    gl_mount_note(call->mount, 0);
+    if (S_ISREG(node.stat.st_mode))
+        err = answer_file(request, call, call->path, session, &node);
+    else if (S_ISDIR(node.stat.st_mode))
+        err = answer_directory(site, request, call, session);
+    else
+        err = ENOENT; /* fifos, devices, sockets */
+    *ret_found = S_ISREG(node.stat.st_mode);
+    gl_node_close(session, &node);
+    return err;
 }
 
 void gl_file_handle(void *state, struct lg_request *request)
 {
-    const struct gl_site *site = state;
-    const struct call *call = lg_request_data(request);
-    struct gl_session *session = atomic_load(&call->mount->session);
-    struct gl_node node;
-    int err = gl_walk(session, call->path, &node);
-    if (err) {
-        answer_failed(request, call, "look up", err);
-        return;
-    }
-    gl_mount_note(call->mount, 0);
-    if (S_ISREG(node.stat.st_mode))
-        answer_file(request, call, call->path, session, &node);
-    else if (S_ISDIR(node.stat.st_mode))
-        answer_directory(site, request, call, session);
-    else
-        lg_answer_error(request, 404, 0); /* fifos, devices, sockets */
-    glfs_h_close(node.object);
+    const struct gl_call *call = lg_request_data(request);
+    bool found = false;
+    int err = ESTALE;
+    /* A file that vanished after it was found: another one may have its name now. */
+    for (int i = 0; i < TRIES && (err == ESTALE || (err == ENOENT && found)); i++)
+        err = answer_path(state, request, call, &found);
+    if (err)
+        answer_failed(request, call, "open", err);
 }

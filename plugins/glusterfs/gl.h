@@ -1,7 +1,7 @@
 /* What the files of the glusterfs plugin share. The plugin serves the files of
  * GlusterFS volumes through libgfapi, without a mount in the kernel.
  *
- * A guest in the house: of ours it includes legatus/plugin.h and nothing else,
+ * A guest in the house: of the core's it includes legatus/plugin.h and nothing else,
  * and its names are gl_verb.
  *
  *   plugin.c   descriptor, options -> struct gl_site, the worker's start
@@ -12,17 +12,25 @@
  *   session.c  one attempt to connect
  *   queue.c    a thread that runs jobs in order
  *   walk.c     a path -> the file it names inside the volume
+ *   dirs.c     directories kept open, and whether they are still what they were
  *   access.c   whether a file may be read
  *   status.c   errno -> status; the log lines about a volume coming and going
- *   file.c     the handler: a file -> an answer
+ *   upcall.c   what bricks tell about changes: doubts, and whom to trust
+ *   cache.c    what was seen at a path, within a bound of memory; pure
+ *   fetch.c    a path -> its state, and its bytes where they fit in memory
+ *   store.c    the loop's side of cache and fetches: hits, waiters, renewal
+ *   file.c     the handler's two doors; directories; the heads of large files
  *   body.c     the body of a large file, as a pipeline of reads
  *
- * Threads of a worker: the loop (the `fast` door and body.c's callbacks), the
- * handler threads (the `handle` door), and for each mount one that connects,
- * one that submits reads and one that closes. Functions say which they are for.
+ * Threads of a worker: the loop (the `fast` door, store.c and body.c's callbacks),
+ * the handler threads (the `handle` door, fetches), and for each mount one that
+ * connects and watches, one that submits reads and one that closes. Functions say
+ * which they are for.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef GL_H
 #define GL_H
+
+#include "cache.h"
 
 #include <legatus/plugin.h>
 
@@ -65,11 +73,19 @@ struct gl_site {
     size_t mount_count;
     char **indexes; /* names that answer for a directory, in order of preference */
     size_t index_count;
-    unsigned timeout_ms; /* 0 = none */
-    unsigned calls_max;  /* 0 = three quarters of the worker's threads */
-    const char *log;     /* gfapi's own log; NULL = none */
+    unsigned timeout_ms;  /* 0 = none */
+    unsigned calls_max;   /* 0 = three quarters of the worker's threads */
+    size_t cache_size;    /* bytes; 0 = off */
+    size_t file_max;      /* larger files are streamed; bytes */
+    int64_t cache_age_ms; /* how long what was seen holds unless upcalls are trusted */
+    enum gl_upcall { GL_UPCALL_AUTO, GL_UPCALL_ON, GL_UPCALL_OFF } upcall;
+    size_t read_ahead; /* of one large file, bytes */
+    size_t memory;     /* of bodies on their way, bytes per worker */
+    const char *log;   /* gfapi's own log; NULL = none */
     bool no_default_app;
+    int *counters;            /* the group of each mount */
     struct gl_mount *running; /* mount_count of them; only in a worker, after start */
+    struct gl_store *store;   /* the same */
 };
 
 /* ---- choose.c: any thread ----------------------------------------------------- */
@@ -124,6 +140,7 @@ struct gl_queue {
     pthread_cond_t changed;
     struct gl_job *head;
     struct gl_job **tail;
+    atomic_uint waiting; /* jobs not taken yet */
 };
 
 /* Starts the thread, with every signal blocked; it lives as long as the
@@ -131,27 +148,87 @@ struct gl_queue {
 int gl_queue_start(struct gl_queue *queue, const char *thread_name);
 /* Any thread. The job is the queue's until it runs. */
 void gl_queue_add(struct gl_queue *queue, struct gl_job *job);
+/* Any thread that may block: runs jobs itself as long as more than `most` wait. */
+void gl_queue_help(struct gl_queue *queue, unsigned most);
 /* Starts fn(arg) on a detached thread with every signal blocked. 0 or -1. */
 int gl_thread_start(const char *name, void *(*fn)(void *arg), void *arg);
 int64_t gl_now_ms(void); /* monotonic */
 
-/* ---- mount.c, session.c, walk.c
- * ------------------------------------------------------------------ */
+/* ---- dirs.c: any thread but the loop, unless said ------------------------------------- */
 
-/* Directories met on the way to files, kept open for a moment: a path whose
- * directories are here costs one call. */
+/* Directories met on the way to files, kept open: a path whose directories are
+ * here costs one call. Each knows when it was last confirmed, that is, when the
+ * look-up began that found it at its path (and its parents at theirs). */
 #define GL_DIR_BUCKETS 256
 #define GL_DIRS_MAX    1024
-struct gl_dir;
+#define GL_DIR_DEPTH   32 /* deeper ones are not watched */
+
+struct gl_dir {
+    struct gl_dir *next;   /* in its bucket */
+    struct gl_dir *parent; /* referenced; NULL for the root */
+    glfs_object_t *object;
+    uint64_t key;                 /* gl_gfid_key */
+    _Atomic int64_t confirmed_ms; /* gl_now_ms; 0 = it is gone */
+    atomic_bool wanted;           /* entries in it were asked for: keep it confirmed */
+    int64_t mtime_ns, ctime_ns;   /* under the table's lock, as what follows */
+    bool young;                   /* it changed within the clock's grain of when we looked */
+    unsigned refs;                /* the table holds one */
+    unsigned depth;
+    size_t path_len;
+    char path[]; /* from the root, without links, no slash at the end; "" = the root */
+};
+
+struct gl_mount;
 struct gl_dirs {
     pthread_mutex_t lock;
+    struct gl_mount *mount;
+    struct gl_dir *root;
     struct gl_dir *buckets[GL_DIR_BUCKETS];
     size_t count;
     size_t hand; /* bucket where the next eviction begins to look */
 };
 
+/* Takes over `root`. 0 or an errno. */
+int gl_dirs_init(struct gl_dirs *dirs, struct gl_mount *mount, glfs_object_t *root,
+    const struct stat *stat, int64_t began_ms);
+struct gl_dir *gl_dir_ref(struct gl_dirs *dirs, struct gl_dir *dir);
+/* May call gfapi. NULL is fine. */
+void gl_dir_unref(struct gl_dirs *dirs, struct gl_dir *dir);
+/* A referenced entry confirmed within the last `age_ms`, or NULL. */
+struct gl_dir *gl_dirs_get(struct gl_dirs *dirs, const char *path, size_t len, int64_t age_ms);
+/* The look-up that began at `began_ms` found `object` at `path`; takes it over.
+ * A referenced entry, or NULL when memory is out. */
+struct gl_dir *gl_dirs_put(struct gl_dirs *dirs, struct gl_dir *parent, const char *path,
+    size_t len, glfs_object_t *object, const struct stat *stat, int64_t began_ms);
+/* Looks again at the directories that are wanted. 0 or the errno of a call that
+ * says that the volume is in trouble. Blocks. */
+int gl_dirs_watch(struct gl_dirs *dirs, glfs_t *fs);
+
+/* ---- upcall.c: any thread -------------------------------------------------------------- */
+
+/* Doubts: a counter of events, and by the hash of a gfid when there was the last
+ * one. What is known since before that may have changed. Two gfids that share a
+ * place cost a look too many, nothing else. */
+#define GL_DOUBTS 4096
+struct gl_doubts {
+    _Atomic uint64_t seq;
+    _Atomic uint64_t last[GL_DOUBTS];
+};
+
+struct gl_session;
+uint64_t gl_gfid_key(glfs_object_t *object); /* 0 = it has none */
+uint64_t gl_bytes_key(const unsigned char gfid[GL_GFID_SIZE]);
+void gl_doubt(struct gl_mount *mount, uint64_t key);
+bool gl_doubted(const struct gl_mount *mount, uint64_t key, uint64_t since_seq);
+/* Asks to be told about changes, as the option says. */
+void gl_upcall_start(struct gl_mount *mount, glfs_t *fs);
+/* Everything known about the mount is in doubt. */
+void gl_mount_flush(struct gl_mount *mount);
+
+/* ---- mount.c, session.c, walk.c
+ * ------------------------------------------------------------------ */
+
 /* Files this process may read, as they were when that was asked. */
-#define GL_GFID_SIZE   16
 #define GL_ALLOWED_MAX 4096
 struct gl_allowed_file {
     unsigned char gfid[GL_GFID_SIZE];
@@ -171,6 +248,9 @@ struct gl_session {
     struct gl_allowed allowed;
 };
 
+/* Kinds of trouble that are logged at most once a second each. */
+enum gl_gripe_kind { GL_GRIPE_CALL, GL_GRIPE_BODY, GL_GRIPE_COUNT };
+
 enum gl_away { GL_HERE, GL_AWAY, GL_AWAY_UNSAID /* too soon to say it again */ };
 
 struct gl_mount {
@@ -187,7 +267,41 @@ struct gl_mount {
     struct gl_queue closer;
     struct gl_body *bodies; /* under way; loop only */
     bool watching;          /* a stall timer is pending; loop only */
+    int counters;           /* group; see gl_counter */
+    unsigned number;        /* in site->mounts */
+    struct gl_doubts doubts;
+    _Atomic uint64_t epoch;   /* grows when everything known is in doubt */
+    atomic_bool trusted;      /* bricks tell about changes: one has done so */
+    _Atomic int64_t renew_ms; /* and remember us for twice this long */
+    _Atomic int64_t flushed_ms;
+    struct gl_gripe {
+        _Atomic int64_t said_ms;
+        atomic_uint unsaid;
+    } gripes[GL_GRIPE_COUNT];
 };
+
+/* What is counted for each mount; texts are in plugin.c. */
+enum gl_counter {
+    GL_HITS,
+    GL_MISSES,
+    GL_SHARED,
+    GL_STREAMS,
+    GL_RENEWALS,
+    GL_CHANGES,
+    GL_EVENTS,
+    GL_FLUSHES,
+    GL_BYTES,
+    GL_ERRORS,
+    GL_TRUSTED,
+    GL_CACHED,
+    GL_LATENCY, /* the first of GL_LATENCIES */
+};
+#define GL_LATENCIES     8
+#define GL_COUNTER_COUNT (GL_LATENCY + GL_LATENCIES)
+static inline void gl_count(struct gl_mount *mount, enum gl_counter counter, uint64_t delta)
+{
+    lg_count(mount->worker, mount->counters, counter, delta);
+}
 
 /* In `start`: begins to connect in the background. 0 or -1. */
 int gl_mount_start(struct gl_mount *mount);
@@ -203,6 +317,9 @@ int gl_session_new(struct gl_mount *mount, size_t server, int64_t limit_ms,
 struct gl_node {
     glfs_object_t *object; /* close with glfs_h_close */
     struct stat stat;
+    struct gl_dir *dir;   /* that it was found in; gl_dir_unref */
+    bool linked;          /* links were followed: `dir` does not say it all */
+    int64_t confirmed_ms; /* all of this was so at this time at the earliest */
     unsigned char gfid[GL_GFID_SIZE];
 };
 
@@ -210,7 +327,7 @@ struct gl_node {
  * symlinks followed as long as they are relative and stay inside. 0 or an
  * errno; a path that would leave is ENOENT. */
 int gl_walk(struct gl_session *session, const char *path, struct gl_node *ret_node);
-void gl_dirs_init(struct gl_dirs *dirs);
+void gl_node_close(struct gl_session *session, struct gl_node *node);
 
 /* ---- access.c ------------------------------------------------------------------------------- */
 
@@ -225,11 +342,91 @@ int gl_status(int error);
 /* Tells the mount how a call ended (0 or an errno), for the log lines that say
  * that a volume went away or answers again. */
 void gl_mount_note(struct gl_mount *mount, int error);
+/* Logs an error, at most one of a kind and mount in a second, with the number of
+ * those left out. */
+void gl_mount_gripe(struct gl_mount *mount, enum gl_gripe_kind kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- fetch.c -------------------------------------------------------------------------------- */
+
+struct gl_call;
+
+/* Looking at a path: what store.c asks, and what came of it. */
+struct gl_fetch {
+    struct gl_mount *mount;
+    const char *path;
+    const struct gl_content *known; /* what it was when last looked at; NULL = nothing */
+    int64_t began_us;
+    /* found */
+    int error; /* 0, or an errno: then nothing else is */
+    enum gl_kind kind;
+    bool unchanged; /* `known` is still right */
+    struct gl_content *content;
+    struct gl_session *session;
+    struct gl_dir *dir; /* referenced */
+    bool linked;
+    int64_t confirmed_ms;
+    uint64_t epoch, seq; /* of the mount before it was looked at */
+    /* store.c's */
+    struct gl_entry *entry;
+    struct gl_call *waiters, **waiters_tail;
+};
+
+/* Handler thread. */
+void gl_fetch_run(struct gl_fetch *fetch);
+/* The first index name that is a file of the directory `path`; its own path goes
+ * to ret_path (PATH_MAX). 0, or an errno. Handler thread. */
+int gl_find_index(const struct gl_site *site, struct gl_session *session, const char *path,
+    char *ret_path, struct gl_node *ret_node);
+/* Writes the ETag: the gfid names the file on every node, and another one after a
+ * replacement. */
+void gl_make_etag(const struct gl_node *node, const struct stat *stat, char ret_etag[GL_ETAG_SIZE]);
+/* Loop: the content is counted by the cache now, not as memory on its way. */
+void gl_content_settled(struct gl_content *content);
+
+/* ---- store.c: loop, unless said ----------------------------------------------------------- */
+
+/* One request. In its memory. */
+struct gl_call {
+    struct gl_mount *mount;
+    const char *path; /* in the volume */
+    const char *url;  /* PATH_INFO before anything was cut off: what redirects name */
+    /* waiting for a fetch */
+    struct lg_request *request;
+    struct gl_fetch *fetch;
+    struct gl_call *next, **link;
+    int64_t since_ms;
+};
+
+/* 0 or -1. */
+int gl_store_start(struct gl_site *site, struct lg_worker *worker);
+/* Answers from memory, or parks the request, or says that `handle` is to do it. */
+enum lg_verdict gl_store_ask(
+    struct gl_site *site, struct lg_request *request, struct gl_call *call);
+
+/* Memory for bodies on their way: any thread takes, in a bound. Half of it is for
+ * those who need `size` as the least to go on with. */
+bool gl_memory_take(struct gl_site *site, size_t size, bool least);
+void gl_memory_untake(struct gl_site *site, size_t size); /* at once, unused; any thread */
+/* Loop. */
+void gl_memory_give(struct gl_site *site, size_t size);
+/* Loop: calls wake(arg) once when some was given back. */
+struct gl_thirst {
+    struct gl_thirst *next, **link; /* link NULL = not waiting */
+    struct gl_store *store;
+    void (*wake)(struct gl_thirst *thirst);
+};
+void gl_memory_wait(struct gl_site *site, struct gl_thirst *thirst);
+void gl_memory_wait_not(struct gl_thirst *thirst);
 
 /* ---- file.c -------------------------------------------------------------------------------- */
 
 enum lg_verdict gl_file_fast(void *state, struct lg_request *request);
 void gl_file_handle(void *state, struct lg_request *request);
+/* The request's owner. A redirect to the same path with a slash; an error. */
+void gl_answer_redirect(struct lg_request *request, const struct gl_call *call);
+void gl_answer_failed(
+    struct lg_request *request, const struct gl_call *call, const char *what, int error);
 
 /* ---- body.c: the answer's owner -----------------------------------------------------------------
  */

@@ -17,7 +17,8 @@
 #define BACKOFF_MS_MAX 5000
 #define INIT_MS_MIN    15000 /* a first attempt's limit: gfapi itself gives up on most after 10 s */
 #define INIT_MS_MAX    3600000
-#define WATCH_MS       2000  /* how often a connected mount is looked after */
+#define WATCH_MS_MAX   1000 /* how often a connected mount is looked after */
+#define WATCH_MS_MIN   50
 #define REPLACE_MS     30000 /* how long away before a second session is tried */
 #define SAY_AGAIN_MS   60000
 #define REASON_SIZE    768
@@ -100,6 +101,8 @@ static int connect_once(struct connector *c)
         return -1;
     /* The old session, if there is one, stays: calls may hang in it. */
     atomic_store(&c->mount->session, session);
+    gl_upcall_start(c->mount, session->fs);
+    gl_mount_flush(c->mount);
     atomic_store(&c->mount->away, GL_HERE);
     c->said[0] = '\0';
     return 0;
@@ -130,6 +133,14 @@ static void replace_session(struct connector *c)
         say_reason(c);
 }
 
+static unsigned watch_ms(const struct gl_site *site)
+{
+    int64_t half_ms = site->cache_age_ms / 2;
+    if (half_ms > WATCH_MS_MAX)
+        return WATCH_MS_MAX;
+    return half_ms < WATCH_MS_MIN ? WATCH_MS_MIN : (unsigned)half_ms;
+}
+
 static void *connect_thread(void *arg)
 {
     struct connector *c = arg;
@@ -137,7 +148,13 @@ static void *connect_thread(void *arg)
     int64_t tried_ms = 0;
     connect_first(c);
     for (;;) {
-        sleep_ms(WATCH_MS);
+        sleep_ms(watch_ms(mount->site));
+        if (atomic_load(&mount->trusted)) {
+            struct gl_session *session = atomic_load(&mount->session);
+            int err = gl_dirs_watch(&session->dirs, session->fs);
+            if (err)
+                gl_mount_note(mount, err);
+        }
         int64_t now_ms = gl_now_ms();
         if (atomic_load(&mount->away) != GL_HERE && now_ms - tried_ms > REPLACE_MS &&
             now_ms - atomic_load(&mount->away_since_ms) > REPLACE_MS) {

@@ -19,6 +19,7 @@ static void release(void *state)
     for (size_t i = 0; i < site->index_count; i++)
         free(site->indexes[i]);
     free(site->mounts);
+    free(site->counters);
     free(site->indexes);
     free(site);
 }
@@ -137,6 +138,62 @@ static bool read_indexes(struct lg_plugin_context *context, struct gl_site *site
     return ok;
 }
 
+/* ---- counters: in the order of enum gl_counter ---- */
+
+static const struct lg_counter counters[] = {
+    [GL_HITS] = {"hits", LG_COUNTER, "requests answered from memory at once"},
+    [GL_MISSES] = {"misses", LG_COUNTER, "requests that had the volume looked at"},
+    [GL_SHARED] = {"shared", LG_COUNTER, "requests that waited for what another one had begun"},
+    [GL_STREAMS] = {"streams", LG_COUNTER, "requests for files that are not kept in memory"},
+    [GL_RENEWALS] = {"renewals", LG_COUNTER, "cached files found unchanged by one look-up"},
+    [GL_CHANGES] = {"changes", LG_COUNTER, "cached files found changed or gone"},
+    [GL_EVENTS] = {"events", LG_COUNTER, "changes the volume told about (upcalls)"},
+    [GL_FLUSHES] = {"flushes", LG_COUNTER, "times everything cached was in doubt"},
+    [GL_BYTES] = {"bytes", LG_COUNTER, "bytes of bodies of answers"},
+    [GL_ERRORS] = {"errors", LG_COUNTER, "calls that failed"},
+    [GL_TRUSTED] = {"upcalls_trusted", LG_GAUGE, "1 while changes are told about by the volume"},
+    [GL_CACHED] = {"cache_bytes", LG_GAUGE, "memory of this worker's cache, all mounts together"},
+    [GL_LATENCY] = {"fetch_us_250", LG_COUNTER, "fetches that took at most 0.25 ms"},
+    {"fetch_us_1000", LG_COUNTER, "at most 1 ms"},
+    {"fetch_us_4000", LG_COUNTER, "at most 4 ms"},
+    {"fetch_us_16000", LG_COUNTER, "at most 16 ms"},
+    {"fetch_us_64000", LG_COUNTER, "at most 64 ms"},
+    {"fetch_us_256000", LG_COUNTER, "at most 256 ms"},
+    {"fetch_us_1024000", LG_COUNTER, "at most 1.024 s"},
+    {"fetch_us_more", LG_COUNTER, "longer"},
+};
+_Static_assert(sizeof counters / sizeof *counters == GL_COUNTER_COUNT, "one text per counter");
+
+static bool add_counters(struct lg_plugin_context *context, struct gl_site *site)
+{
+    site->counters = calloc(site->mount_count + 1, sizeof *site->counters);
+    if (!site->counters)
+        return false;
+    for (size_t i = 0; i < site->mount_count; i++) {
+        const char *name = site->mounts[i].mountpoint;
+        site->counters[i] = lg_counters_add(context, name ? name : "", counters, GL_COUNTER_COUNT);
+        if (site->counters[i] < 0)
+            return false;
+    }
+    return true;
+}
+
+static void read_cache(struct lg_plugin_context *context, struct gl_site *site)
+{
+    const char *upcall = lg_option_text(context, "glusterfs-upcall", 0);
+    size_t count = lg_option_count(context, "glusterfs-upcall");
+    if (count > 0)
+        upcall = lg_option_text(context, "glusterfs-upcall", count - 1);
+    site->upcall = GL_UPCALL_AUTO;
+    if (upcall && strcmp(upcall, "auto") != 0)
+        site->upcall = strcmp(upcall, "on") == 0 ? GL_UPCALL_ON : GL_UPCALL_OFF;
+    site->cache_size = (size_t)lg_option_number(context, "glusterfs-cache");
+    site->file_max = (size_t)lg_option_number(context, "glusterfs-cache-file-max");
+    site->cache_age_ms = lg_option_number(context, "glusterfs-cache-age");
+    site->read_ahead = (size_t)lg_option_number(context, "glusterfs-read-ahead");
+    site->memory = (size_t)lg_option_number(context, "glusterfs-memory");
+}
+
 static int configure(struct lg_plugin_context *context, void **ret_state)
 {
     struct gl_site *site = calloc(1, sizeof *site);
@@ -151,6 +208,8 @@ static int configure(struct lg_plugin_context *context, void **ret_state)
     site->no_default_app = lg_option_number(context, "no-default-app") != 0;
     bool ok = read_mounts(context, site);
     ok = read_indexes(context, site) && ok;
+    read_cache(context, site);
+    ok = ok && add_counters(context, site);
     if (!ok) {
         release(site);
         return -1;
@@ -184,6 +243,8 @@ static int start_mount(struct gl_site *site, struct lg_worker *worker, size_t i)
     mount->options = &site->mounts[i];
     mount->site = site;
     mount->worker = worker;
+    mount->counters = site->counters[i];
+    mount->number = (unsigned)i;
     snprintf(name, sizeof name, "glusterfs %s", site->mounts[i].mountpoint);
     mount->lane = lg_lane_new(worker, name, limit ? limit : 1, GL_QUEUE_MAX);
     return mount->lane && gl_mount_start(mount) == 0 ? 0 : -1;
@@ -197,6 +258,10 @@ static int start(void *state, struct lg_worker *worker)
     site->running = calloc(site->mount_count ? site->mount_count : 1, sizeof *site->running);
     if (!site->running || ignore_sigpipe())
         return -1;
+    if (gl_store_start(site, worker)) {
+        lg_log(LG_LOG_ERROR, GL_ROOM, "no memory for the cache");
+        return -1;
+    }
     for (size_t i = 0; i < site->mount_count; i++)
         if (start_mount(site, worker, i)) {
             lg_log(LG_LOG_ERROR, GL_ROOM, "%s: no threads or memory to connect it",

@@ -33,6 +33,17 @@ int gl_thread_start(const char *name, void *(*fn)(void *arg), void *arg)
     return 0;
 }
 
+/* With the lock held, and a job there. */
+static struct gl_job *take(struct gl_queue *queue)
+{
+    struct gl_job *job = queue->head;
+    queue->head = job->next;
+    if (!queue->head)
+        queue->tail = &queue->head;
+    atomic_fetch_sub_explicit(&queue->waiting, 1, memory_order_relaxed);
+    return job;
+}
+
 static void *run_jobs(void *arg)
 {
     struct gl_queue *queue = arg;
@@ -40,17 +51,23 @@ static void *run_jobs(void *arg)
         pthread_mutex_lock(&queue->lock);
         while (!queue->head)
             pthread_cond_wait(&queue->changed, &queue->lock);
-        struct gl_job *jobs = queue->head;
-        queue->head = NULL;
-        queue->tail = &queue->head;
+        struct gl_job *job = take(queue);
         pthread_mutex_unlock(&queue->lock);
-        while (jobs) {
-            struct gl_job *job = jobs;
-            jobs = job->next; /* before it runs: running may free it */
-            job->run(job);
-        }
+        job->run(job);
     }
     return NULL;
+}
+
+void gl_queue_help(struct gl_queue *queue, unsigned most)
+{
+    while (atomic_load_explicit(&queue->waiting, memory_order_relaxed) > most) {
+        pthread_mutex_lock(&queue->lock);
+        struct gl_job *job = queue->head ? take(queue) : NULL;
+        pthread_mutex_unlock(&queue->lock);
+        if (!job)
+            break;
+        job->run(job);
+    }
 }
 
 int gl_queue_start(struct gl_queue *queue, const char *thread_name)
@@ -68,6 +85,7 @@ void gl_queue_add(struct gl_queue *queue, struct gl_job *job)
     pthread_mutex_lock(&queue->lock);
     *queue->tail = job;
     queue->tail = &job->next;
+    atomic_fetch_add_explicit(&queue->waiting, 1, memory_order_relaxed);
     pthread_cond_signal(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
 }

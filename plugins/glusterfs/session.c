@@ -84,27 +84,16 @@ static void explain(const struct attempt *attempt, char *ret_why, size_t size)
 
 /* ---- the attempt's thread ---- */
 
-struct fini_job {
-    struct gl_job job;
-    glfs_t *fs;
-};
-
-static void run_fini(struct gl_job *job)
+static void *run_fini(void *fs)
 {
-    struct fini_job *fini = (struct fini_job *)job;
-    glfs_fini(fini->fs);
-    free(fini);
+    glfs_fini(fs);
+    return NULL;
 }
 
-/* glfs_fini takes 1 to 11 s: nobody waits for it. */
-static void put_away(struct gl_mount *mount, glfs_t *fs)
+/* glfs_fini takes 1 to 11 s: on no thread that anybody waits for. */
+static void put_away(glfs_t *fs)
 {
-    struct fini_job *fini = calloc(1, sizeof *fini);
-    if (!fini)
-        return; /* leaked: memory is out anyway */
-    fini->job.run = run_fini;
-    fini->fs = fs;
-    gl_queue_add(&mount->closer, &fini->job);
+    (void)gl_thread_start("gl-fini", run_fini, fs); /* else it is leaked */
 }
 
 static int add_server(glfs_t *fs, const struct gl_server *server)
@@ -135,6 +124,10 @@ static glfs_t *make_fs(const struct attempt *attempt)
     if (may_bind_low_ports())
         err |= glfs_set_xlator_option(
             fs, o->volfile ? "*" : "*-client-*", "client-bind-insecure", "off");
+    /* Every look-up of ours is meant to reach a brick: what may be answered from
+     * memory we have ourselves. Translators without this option ignore it. */
+    if (attempt->mount->site->cache_size > 0)
+        err |= glfs_set_xlator_option(fs, "*", "md-cache-timeout", "0");
     if (err)
         lg_log(LG_LOG_WARN, GL_ROOM, "%s: gfapi did not take every setting (%s)", o->mountpoint,
             strerror(errno));
@@ -152,17 +145,20 @@ static struct gl_session *init_session(const struct attempt *attempt, int *ret_e
         *ret_error = ENOMEM;
         return NULL;
     }
+    int64_t asked_ms = 0;
     errno = 0;
-    if (glfs_init(fs) == 0)
+    if (glfs_init(fs) == 0) {
+        asked_ms = gl_now_ms();
         session->root = glfs_h_lookupat(fs, NULL, "/", &stat, 0);
-    if (!session->root) {
+    }
+    if (!session->root ||
+        gl_dirs_init(&session->dirs, attempt->mount, session->root, &stat, asked_ms)) {
         *ret_error = errno;
-        put_away(attempt->mount, fs);
+        put_away(fs);
         free(session);
         return NULL;
     }
     session->fs = fs;
-    gl_dirs_init(&session->dirs);
     gl_allowed_init(&session->allowed);
     return session;
 }
@@ -188,8 +184,11 @@ static void offer_late(struct attempt *attempt)
 {
     struct gl_session *none = NULL;
     if (attempt->session &&
-        atomic_compare_exchange_strong(&attempt->mount->session, &none, attempt->session))
+        atomic_compare_exchange_strong(&attempt->mount->session, &none, attempt->session)) {
         say_connected(attempt);
+        gl_upcall_start(attempt->mount, attempt->session->fs);
+        gl_mount_flush(attempt->mount);
+    }
     free_attempt(attempt);
 }
 

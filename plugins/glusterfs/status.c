@@ -4,22 +4,28 @@
 #include "gl.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
-#define SAY_AGAIN_MS 10000
+#define SAY_AGAIN_MS   10000
+#define GRIPE_MS       1000
+#define FLUSH_AGAIN_MS 1000 /* for errors that may be one file's own */
 
 int gl_status(int error)
 {
     switch (error) {
+    case 0:
+        return 200;
     case ENOENT:
     case ENOTDIR:
     case ELOOP:
     case ENAMETOOLONG:
-    case ESTALE: /* the file was replaced while we looked, twice */
         return 404;
     case EACCES:
     case EPERM:
         return 403;
+    case ESTALE: /* the file was replaced each time we looked */
     case ENOTCONN:
     case EIO:
     case ETIMEDOUT:
@@ -56,10 +62,21 @@ static void note_away(struct gl_mount *mount, int error)
 
 void gl_mount_note(struct gl_mount *mount, int error)
 {
+    int status = gl_status(error);
+    int64_t now_ms = gl_now_ms();
+    if (error == ESTALE)
+        return;
+    int64_t flushed_ms = atomic_load(&mount->flushed_ms);
+    bool own = error == EIO || status == 500;
+    if (error && (status == 503 || status == 500) &&
+        (!own || now_ms - flushed_ms > FLUSH_AGAIN_MS)) {
+        atomic_store(&mount->flushed_ms, now_ms);
+        gl_mount_flush(mount);
+    }
     /* EIO may be one file's split brain or one bad disk: no sign for the volume. */
     if (error == EIO)
         return;
-    if (gl_status(error) == 503) {
+    if (error && status == 503) {
         note_away(mount, error);
         return;
     }
@@ -68,4 +85,26 @@ void gl_mount_note(struct gl_mount *mount, int error)
     if (atomic_exchange(&mount->away, GL_HERE) == GL_AWAY)
         lg_log(LG_LOG_INFO, GL_ROOM, "volume \"%s\" is back after %lld ms", mount->options->volume,
             (long long)(gl_now_ms() - atomic_load(&mount->away_since_ms)));
+}
+
+void gl_mount_gripe(struct gl_mount *mount, enum gl_gripe_kind kind, const char *format, ...)
+{
+    struct gl_gripe *gripe = &mount->gripes[kind];
+    char text[512];
+    char more[64] = "";
+    va_list args;
+    int64_t now_ms = gl_now_ms();
+    int64_t said_ms = atomic_load(&gripe->said_ms);
+    if ((said_ms && now_ms - said_ms < GRIPE_MS) ||
+        !atomic_compare_exchange_strong(&gripe->said_ms, &said_ms, now_ms)) {
+        atomic_fetch_add(&gripe->unsaid, 1);
+        return;
+    }
+    unsigned unsaid = atomic_exchange(&gripe->unsaid, 0);
+    if (unsaid)
+        snprintf(more, sizeof more, " (and %u more like it before)", unsaid);
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    lg_log(LG_LOG_ERROR, GL_ROOM, "%s%s", text, more);
 }

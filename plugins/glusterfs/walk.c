@@ -5,7 +5,7 @@
  * leaves the volume means nothing to a web client, so links are followed here,
  * one component at a time. That costs nothing: gfapi asks for every component
  * as well, and forgets the directories when the last handle to them is closed,
- * whereas here they are kept for a second.
+ * whereas dirs.c keeps them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "gl.h"
 
@@ -15,138 +15,36 @@
 
 #define ARRIVED      (-1)
 #define LINKS_MAX    40
-#define DIR_AGE_MS   1000 /* as long as md-cache trusts an entry by default */
+#define DIR_AGE_MS   1000 /* at most: gfapi's own md-cache trusts as long by default */
 #define DIR_FRESH_MS 100  /* younger than this it is not doubted after ENOENT */
-
-/* ---- kept directories ---- */
-
-struct gl_dir {
-    struct gl_dir *next; /* in its bucket */
-    glfs_object_t *object;
-    int64_t born_ms;
-    unsigned refs; /* under the table's lock; the table holds one */
-    size_t path_len;
-    char path[]; /* from the root, without links, no slash at the end */
-};
-
-void gl_dirs_init(struct gl_dirs *dirs)
-{
-    pthread_mutex_init(&dirs->lock, NULL);
-}
-
-static size_t hash_path(const char *path, size_t len)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (unsigned char)path[i]) * 16777619u;
-    return hash % GL_DIR_BUCKETS;
-}
-
-/* With the lock held. The link that points to the entry, or to NULL. */
-static struct gl_dir **find_dir(struct gl_dirs *dirs, const char *path, size_t len)
-{
-    struct gl_dir **link = &dirs->buckets[hash_path(path, len)];
-    while (*link && ((*link)->path_len != len || memcmp((*link)->path, path, len) != 0))
-        link = &(*link)->next;
-    return link;
-}
-
-static void unref_dir(struct gl_dirs *dirs, struct gl_dir *dir)
-{
-    if (!dir)
-        return;
-    pthread_mutex_lock(&dirs->lock);
-    bool last = --dir->refs == 0;
-    pthread_mutex_unlock(&dirs->lock);
-    if (last) {
-        glfs_h_close(dir->object);
-        free(dir);
-    }
-}
-
-/* With the lock held. Takes an entry out; the caller unrefs it later. */
-static struct gl_dir *take_out(struct gl_dirs *dirs, struct gl_dir **link)
-{
-    struct gl_dir *dir = *link;
-    if (dir) {
-        *link = dir->next;
-        dirs->count--;
-    }
-    return dir;
-}
-
-/* A referenced entry no older than DIR_AGE_MS, or NULL. */
-static struct gl_dir *get_dir(struct gl_dirs *dirs, const char *path, size_t len)
-{
-    struct gl_dir *old = NULL;
-    pthread_mutex_lock(&dirs->lock);
-    struct gl_dir **link = find_dir(dirs, path, len);
-    struct gl_dir *dir = *link;
-    if (dir && gl_now_ms() - dir->born_ms > DIR_AGE_MS) {
-        old = take_out(dirs, link);
-        dir = NULL;
-    }
-    if (dir)
-        dir->refs++;
-    pthread_mutex_unlock(&dirs->lock);
-    unref_dir(dirs, old);
-    return dir;
-}
-
-/* With the lock held. Any entry of the next bucket that has one. */
-static struct gl_dir *evict_dir(struct gl_dirs *dirs)
-{
-    for (size_t i = 0; i < GL_DIR_BUCKETS; i++) {
-        dirs->hand = (dirs->hand + 1) % GL_DIR_BUCKETS;
-        if (dirs->buckets[dirs->hand])
-            return take_out(dirs, &dirs->buckets[dirs->hand]);
-    }
-    return NULL;
-}
-
-/* Takes over `object`. A referenced entry, or NULL when memory is out. */
-static struct gl_dir *put_dir(
-    struct gl_dirs *dirs, const char *path, size_t len, glfs_object_t *object)
-{
-    struct gl_dir *dir = malloc(sizeof *dir + len + 1);
-    if (!dir) {
-        glfs_h_close(object);
-        return NULL;
-    }
-    *dir = (struct gl_dir){.object = object, .born_ms = gl_now_ms(), .refs = 2, .path_len = len};
-    memcpy(dir->path, path, len);
-    dir->path[len] = '\0';
-
-    pthread_mutex_lock(&dirs->lock);
-    struct gl_dir *old = take_out(dirs, find_dir(dirs, path, len));
-    struct gl_dir *victim = dirs->count >= GL_DIRS_MAX ? evict_dir(dirs) : NULL;
-    size_t bucket = hash_path(path, len);
-    dir->next = dirs->buckets[bucket];
-    dirs->buckets[bucket] = dir;
-    dirs->count++;
-    pthread_mutex_unlock(&dirs->lock);
-    unref_dir(dirs, old);
-    unref_dir(dirs, victim);
-    return dir;
-}
 
 /* ---- the walk ---- */
 
 struct walk {
     struct gl_session *session;
-    struct gl_dir *dir; /* where we are; NULL = the root */
+    struct gl_dir *dir; /* where we are */
     char at[PATH_MAX];  /* its path; "" = the root */
     size_t at_len;
     char rest[PATH_MAX]; /* what is still to be walked */
     unsigned links;
+    bool linked;
     bool use_kept;
     bool trusted_old; /* a kept directory was used that may be out of date */
+    int64_t dir_age_ms;
+    int64_t confirmed_ms; /* everything on the way was so at this time at the earliest */
 };
+
+static void confirm(struct walk *walk, int64_t when_ms)
+{
+    if (when_ms < walk->confirmed_ms)
+        walk->confirmed_ms = when_ms;
+}
 
 static void go_to_root(struct walk *walk)
 {
-    unref_dir(&walk->session->dirs, walk->dir);
-    walk->dir = NULL;
+    struct gl_dirs *dirs = &walk->session->dirs;
+    gl_dir_unref(dirs, walk->dir);
+    walk->dir = gl_dir_ref(dirs, dirs->root);
     walk->at_len = 0;
     walk->at[0] = '\0';
 }
@@ -201,13 +99,14 @@ static int follow_link(struct walk *walk, glfs_object_t *link, const char *tail)
 
 /* walk->at holds the path of the directory up to at_len and, after that, the
  * name of `len` bytes to enter; takes over `object`. */
-static int enter(struct walk *walk, size_t len, glfs_object_t *object)
+static int enter(struct walk *walk, size_t len, glfs_object_t *object, const struct stat *stat)
 {
     struct gl_dirs *dirs = &walk->session->dirs;
-    struct gl_dir *dir = put_dir(dirs, walk->at, walk->at_len + 1 + len, object);
+    struct gl_dir *dir = gl_dirs_put(
+        dirs, walk->dir, walk->at, walk->at_len + 1 + len, object, stat, walk->confirmed_ms);
     if (!dir)
         return ENOMEM;
-    unref_dir(dirs, walk->dir);
+    gl_dir_unref(dirs, walk->dir);
     walk->dir = dir;
     walk->at_len += 1 + len;
     return 0;
@@ -219,45 +118,55 @@ static bool enter_kept(struct walk *walk, size_t len)
     struct gl_dirs *dirs = &walk->session->dirs;
     if (!walk->use_kept)
         return false;
-    struct gl_dir *dir = get_dir(dirs, walk->at, walk->at_len + 1 + len);
+    struct gl_dir *dir = gl_dirs_get(dirs, walk->at, walk->at_len + 1 + len, walk->dir_age_ms);
     if (!dir)
         return false;
-    if (gl_now_ms() - dir->born_ms > DIR_FRESH_MS)
+    int64_t confirmed_ms = atomic_load(&dir->confirmed_ms);
+    confirm(walk, confirmed_ms);
+    if (gl_now_ms() - confirmed_ms > DIR_FRESH_MS)
         walk->trusted_old = true;
-    unref_dir(dirs, walk->dir);
+    gl_dir_unref(dirs, walk->dir);
     walk->dir = dir;
     walk->at_len += 1 + len;
     return true;
 }
 
-/* Takes over `object`. */
-static int make_node(glfs_object_t *object, const struct stat *stat, struct gl_node *ret_node)
-{
-    struct gl_node node = {.object = object, .stat = *stat};
-    if (glfs_h_extract_handle(object, node.gfid, sizeof node.gfid) != sizeof node.gfid) {
-        glfs_h_close(object);
-        return -1;
-    }
-    *ret_node = node;
-    return 0;
-}
-
 /* The end of the path. */
-static int arrive(
-    glfs_object_t *object, const struct stat *stat, const char *tail, struct gl_node *ret_node)
+static int arrive(struct walk *walk, glfs_object_t *object, const struct stat *stat,
+    const char *tail, struct gl_node *ret_node)
 {
     if (tail[0] == '/' && !S_ISDIR(stat->st_mode)) {
         glfs_h_close(object);
         return ENOTDIR;
     }
-    return make_node(object, stat, ret_node) ? EIO : ARRIVED;
+    struct gl_node node = {
+        .object = object,
+        .stat = *stat,
+        .linked = walk->linked,
+        .confirmed_ms = walk->confirmed_ms,
+    };
+    if (glfs_h_extract_handle(object, node.gfid, sizeof node.gfid) != sizeof node.gfid) {
+        glfs_h_close(object);
+        return EIO;
+    }
+    node.dir = gl_dir_ref(&walk->session->dirs, walk->dir);
+    *ret_node = node;
+    return ARRIVED;
+}
+
+void gl_node_close(struct gl_session *session, struct gl_node *node)
+{
+    if (node->object)
+        glfs_h_close(node->object);
+    gl_dir_unref(&session->dirs, node->dir);
+    *node = (struct gl_node){0};
 }
 
 /* Asks the volume for the name at walk->at + at_len. As step. */
 static int look_up(
     struct walk *walk, size_t len, const char *tail, bool last, struct gl_node *ret_node)
 {
-    glfs_object_t *dir = walk->dir ? walk->dir->object : walk->session->root;
+    glfs_object_t *dir = walk->dir->object;
     char *slash = walk->at + walk->at_len;
     struct stat stat;
     errno = 0;
@@ -266,17 +175,18 @@ static int look_up(
         return errno ? errno : EIO;
     if (S_ISLNK(stat.st_mode)) {
         *slash = '\0';
+        walk->linked = true;
         int err = follow_link(walk, object, tail);
         glfs_h_close(object);
         return err;
     }
     if (last)
-        return arrive(object, &stat, tail, ret_node);
+        return arrive(walk, object, &stat, tail, ret_node);
     if (!S_ISDIR(stat.st_mode)) {
         glfs_h_close(object);
         return ENOTDIR;
     }
-    int err = enter(walk, len, object);
+    int err = enter(walk, len, object, &stat);
     if (!err)
         memmove(walk->rest, tail, strlen(tail) + 1);
     return err;
@@ -316,10 +226,11 @@ static int find_root(struct walk *walk, struct gl_node *ret_node)
 {
     struct stat stat;
     errno = 0;
-    glfs_object_t *root = glfs_h_lookupat(walk->session->fs, walk->session->root, ".", &stat, 0);
-    if (!root)
+    glfs_object_t *object = glfs_h_lookupat(walk->session->fs, walk->session->root, ".", &stat, 0);
+    if (!object)
         return errno ? errno : EIO;
-    return make_node(root, &stat, ret_node) ? EIO : 0;
+    int err = arrive(walk, object, &stat, "", ret_node);
+    return err == ARRIVED ? 0 : err;
 }
 
 static int walk_path(struct walk *walk, struct gl_node *ret_node)
@@ -348,13 +259,18 @@ static int walk_path(struct walk *walk, struct gl_node *ret_node)
 
 int gl_walk(struct gl_session *session, const char *path, struct gl_node *ret_node)
 {
+    struct gl_dirs *dirs = &session->dirs;
+    int64_t half_ms = dirs->mount->site->cache_age_ms / 2;
     size_t len = strlen(path);
     struct walk walk;
     if (len >= sizeof walk.rest)
         return ENAMETOOLONG;
     for (bool use_kept = true;; use_kept = false) {
         walk.session = session;
-        walk.dir = NULL;
+        walk.dir = gl_dir_ref(dirs, dirs->root);
+        walk.dir_age_ms = half_ms < DIR_AGE_MS ? half_ms : DIR_AGE_MS;
+        walk.confirmed_ms = gl_now_ms();
+        walk.linked = false;
         walk.at[0] = '\0';
         walk.at_len = 0;
         walk.links = 0;
@@ -362,7 +278,7 @@ int gl_walk(struct gl_session *session, const char *path, struct gl_node *ret_no
         walk.trusted_old = false;
         memcpy(walk.rest, path, len + 1);
         int err = walk_path(&walk, ret_node);
-        unref_dir(&session->dirs, walk.dir);
+        gl_dir_unref(dirs, walk.dir);
         /* A kept directory may have been renamed away: look again, from the root. */
         bool doubt = use_kept && (err == ESTALE || (walk.trusted_old && err == ENOENT));
         if (!doubt)

@@ -27,4 +27,8 @@
 #define LG_NODES_MAX   256 /* configured nodes of one legion */
 #define LG_MEMBERS_MAX 256 /* members of one legion */
 
+/* What plugins may count in one worker, all groups together, and their groups. */
+#define LG_PLUGIN_COUNTERS_MAX 8192
+#define LG_PLUGIN_GROUPS_MAX   512
+
 #endif

@@ -58,6 +58,24 @@ static void fill_cores(struct lg_shm_worker *slot, unsigned threads, int64_t now
     out->core_count = threads;
 }
 
+static void fill_groups(struct lg_shm_worker *slot, const struct lg_counter_groups *all,
+    struct lg_arena *arena, struct lg_stats_worker *out)
+{
+    size_t count = all ? all->count : 0;
+    struct lg_stats_group *list = lg_arena_alloc(arena, (count + 1) * sizeof *list);
+    for (size_t i = 0; list && i < count; i++) {
+        const struct lg_counter_group *group = &all->groups[i];
+        struct lg_stats_value *values = lg_arena_alloc(arena, (group->count + 1) * sizeof *values);
+        for (size_t k = 0; values && k < group->count; k++)
+            values[k] = (struct lg_stats_value){group->counters[k].key,
+                atomic_load_explicit(&slot->plugin[group->first + k], memory_order_relaxed)};
+        list[i] =
+            (struct lg_stats_group){group->plugin, group->name, values, values ? group->count : 0};
+    }
+    out->groups = list;
+    out->group_count = list ? count : 0;
+}
+
 static void fill_worker(struct master *master, const struct worker *worker, int64_t now_ms,
     struct lg_arena *arena, struct lg_stats_worker *out)
 {
@@ -78,6 +96,8 @@ static void fill_worker(struct master *master, const struct worker *worker, int6
         out->by_class[i] = atomic_load_explicit(&slot->status[i], memory_order_relaxed);
     if (worker->pid)
         read_memory(worker->pid, out);
+    const struct generation *gen = is_old && master->old.number ? &master->old : &master->now;
+    fill_groups(slot, lg_plugin_set_counters(gen->loaded.plugins), arena, out);
     fill_cores(slot, is_old && master->old.number ? master->old.threads : master->now.threads,
         now_ms, arena, out);
     unsigned state = atomic_load(&slot->state);

@@ -50,6 +50,9 @@ static void clear_slot(struct lg_shm_worker *slot, bool and_totals)
 #undef LG_CLEAR
     for (unsigned i = 0; i < LG_STATUS_CLASSES; i++)
         atomic_store(&slot->status[i], 0);
+    for (unsigned i = 0; i < LG_PLUGIN_COUNTERS_MAX; i++)
+        if (atomic_load_explicit(&slot->plugin[i], memory_order_relaxed) != 0)
+            atomic_store_explicit(&slot->plugin[i], 0, memory_order_relaxed);
 }
 
 int lg_workers_plan(struct master *master)
@@ -90,6 +93,7 @@ static int run_worker(struct master *master, const struct worker *worker)
         .conf = gen->loaded.conf,
         .listeners = lg_sockets_serving(gen->sockets, &listeners),
         .plugins = lg_plugin_set_all(gen->loaded.plugins, &plugins),
+        .counters = lg_plugin_set_counters(gen->loaded.plugins),
         .mime = gen->loaded.mime,
         .shm = master->shm,
         .slot = slot_of(master, worker),

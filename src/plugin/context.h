@@ -5,10 +5,12 @@
 
 #include "conf/conf.h"
 #include "legatus/plugin.h"
+#include "server/worker.h"
 
 struct lg_plugin_context {
     struct lg_conf *conf; /* borrowed */
     const char *plugin;
+    struct lg_counter_groups *counters;
     bool failed; /* lg_option_error was called */
 };
 

@@ -1,10 +1,10 @@
-/* The option calls of legatus/plugin.h over the one option table. Must not
- * depend on server.
+/* The option calls (and lg_counters_add) of legatus/plugin.h over the one option table.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/context.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define TEXT_MAX 1024 /* bytes of a diagnostic */
 
@@ -79,4 +79,24 @@ void lg_option_warn(
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     report(context, LG_DIAG_WARN, name, i, text);
+}
+
+int lg_counters_add(struct lg_plugin_context *context, const char *name,
+    const struct lg_counter *counters, size_t count)
+{
+    struct lg_counter_groups *all = context->counters;
+    size_t first = 0;
+    if (all->count > 0)
+        first = all->groups[all->count - 1].first + all->groups[all->count - 1].count;
+    bool room = all->count < LG_PLUGIN_GROUPS_MAX && first + count <= LG_PLUGIN_COUNTERS_MAX;
+    char *copy = room ? strdup(name) : NULL;
+    if (!copy) {
+        context->failed = true;
+        lg_conf_report(context->conf, LG_DIAG_ERROR, (struct lg_where){.file = context->plugin},
+            "counters of \"%s\": %s", name, room ? "out of memory" : "too many");
+        return -1;
+    }
+    all->groups[all->count] =
+        (struct lg_counter_group){context->plugin, copy, counters, count, first};
+    return (int)all->count++;
 }

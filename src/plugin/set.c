@@ -12,6 +12,7 @@
 #define PLUGINS_MAX 64
 
 struct lg_plugin_set {
+    struct lg_counter_groups counters;
     size_t count;
     struct lg_started_plugin plugins[PLUGINS_MAX];
 };
@@ -142,7 +143,8 @@ static bool add_plugin(struct lg_conf *conf, struct lg_plugin_set *set, const ch
     for (size_t i = 0; i < set->count; i++)
         if (set->plugins[i].plugin == plugin)
             return true; /* named twice: by its name and by its path */
-    struct lg_plugin_context context = {.conf = conf, .plugin = plugin->name};
+    struct lg_plugin_context context = {
+        .conf = conf, .plugin = plugin->name, .counters = &set->counters};
     void *state = NULL;
     int err = plugin->configure ? plugin->configure(&context, &state) : 0;
     if (err && !context.failed)
@@ -181,10 +183,17 @@ const struct lg_started_plugin *lg_plugin_set_all(
     return set ? set->plugins : NULL;
 }
 
+const struct lg_counter_groups *lg_plugin_set_counters(const struct lg_plugin_set *set)
+{
+    return set ? &set->counters : NULL;
+}
+
 void lg_plugin_set_free(struct lg_plugin_set *set)
 {
     if (!set)
         return;
+    for (size_t i = 0; i < set->counters.count; i++)
+        free(set->counters.groups[i].name);
     for (size_t i = set->count; i-- > 0;)
         if (set->plugins[i].plugin->release)
             set->plugins[i].plugin->release(set->plugins[i].state);

@@ -22,6 +22,7 @@ struct lg_plugin_set; /* opaque; free with lg_plugin_set_free */
 int lg_plugin_set_load(struct lg_conf *conf, struct lg_plugin_set **ret_set) LG_MUST_USE;
 const struct lg_started_plugin *lg_plugin_set_all(
     const struct lg_plugin_set *set, size_t *ret_count);
+const struct lg_counter_groups *lg_plugin_set_counters(const struct lg_plugin_set *set);
 /* Runs each plugin's release; libraries stay mapped. NULL is fine. */
 void lg_plugin_set_free(struct lg_plugin_set *set);
 

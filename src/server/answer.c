@@ -80,7 +80,12 @@ void lg_request_unref(struct lg_request *request)
 
 const char *lg_mime_type(const struct lg_request *request, const char *path)
 {
-    const struct lg_mime *mime = ((const struct lg_exchange *)request)->worker->setup->mime;
+    return lg_worker_mime_type(((const struct lg_exchange *)request)->worker, path);
+}
+
+const char *lg_worker_mime_type(const struct lg_worker *worker, const char *path)
+{
+    const struct lg_mime *mime = worker->setup->mime;
     const char *type = mime ? lg_mime_find(mime, lg_slice_of(path)) : NULL;
     return type ? type : LG_MIME_DEFAULT;
 }
@@ -149,6 +154,17 @@ void lg_answer_bytes(
     ex->release_arg = arg;
 }
 
+void lg_answer_mapped(struct lg_request *request, const void *data, size_t len, int fd,
+    int64_t offset, void (*release)(void *arg), void *arg)
+{
+    struct lg_exchange *ex = lg_exchange_of(request);
+    if (ex->kind == LG_ANSWER_NONE) {
+        ex->file = fd + 1;
+        ex->file_offset = offset;
+    }
+    lg_answer_bytes(request, data, len, release, arg);
+}
+
 void lg_answer_source(
     struct lg_request *request, const struct lg_source *source, void *context, int64_t length)
 {
@@ -194,8 +210,9 @@ int lg_answer_entity(
     struct lg_http_entity what = {
         entity->size, entity->mtime_s, entity->etag, entity->content_type};
     struct lg_http_plan plan = {0};
-    uint64_t boundary = 0;
-    if (getrandom(&boundary, sizeof boundary, GRND_NONBLOCK) < 0)
+    const char *range = lg_request_var(request, "HTTP_RANGE", NULL);
+    uint64_t boundary = 0; /* of several parts; costs a system call */
+    if (range && strchr(range, ',') && getrandom(&boundary, sizeof boundary, GRND_NONBLOCK) < 0)
         boundary = (uint64_t)(uintptr_t)ex ^ uv_hrtime();
     if (!what.content_type)
         what.content_type = lg_mime_type(request, lg_request_var(request, "PATH_INFO", NULL));

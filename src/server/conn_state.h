@@ -14,6 +14,8 @@ struct lg_chunk {
     size_t len;
     void (*release)(void *arg); /* NULL = none */
     void *arg;
+    int file; /* plus one; 0 = none */
+    int64_t file_offset;
 };
 
 struct lg_out {

@@ -91,6 +91,19 @@ void lg_exchange_unref(void *exchange)
         lg_worker_post(ex->worker, &ex->recycled);
 }
 
+/* Ends the parking of a request that nobody waits for any more. */
+static void leave_park(struct lg_exchange *ex)
+{
+    void (*gone)(struct lg_request *) = ex->unpark;
+    ex->unpark = NULL;
+    if (!gone)
+        return;
+    if (ex->timer_ready)
+        uv_timer_stop(&ex->timer);
+    gone(&ex->request);
+    lg_exchange_unref(ex);
+}
+
 /* ---- the way in ---- */
 
 static void job_run(struct lg_job *job)
@@ -127,6 +140,12 @@ static void job_done(struct lg_job *job)
     lg_worker_post(ex->worker, &ex->returned);
 }
 
+static void log_late(const struct lg_exchange *ex, const char *why)
+{
+    lg_log(LG_LOG_WARN, "server", "%s %s: %s after %u ms: %d", ex->method.ptr, ex->uri.ptr, why,
+        ex->timeout_ms, ex->timeout_status);
+}
+
 /* The handler has had its time. Its thread may own request and response still,
  * so the refusal is made of an exchange of its own. */
 static void on_deadline(uv_timer_t *timer)
@@ -134,13 +153,16 @@ static void on_deadline(uv_timer_t *timer)
     struct lg_exchange *ex = timer->data;
     struct lg_conn *conn = ex->conn;
     int status = ex->timeout_status;
+    if (ex->unpark) { /* parked: it has a connection, and replacing ends the parking */
+        log_late(ex, "still waiting for what others fetch");
+        lg_conn_replace(conn, status);
+        return;
+    }
     bool withdrawn = lg_pool_withdraw(ex->worker->pool, &ex->job);
     if (!withdrawn && !ex->answering)
         lg_pool_overdue(ex->worker->pool, &ex->job);
     if (conn && !ex->answering) {
-        lg_log(LG_LOG_WARN, "server", "%s %s: %s after %u ms: %d", ex->method.ptr, ex->uri.ptr,
-            withdrawn ? "still waiting for a thread" : "no answer from the handler", ex->timeout_ms,
-            status);
+        log_late(ex, withdrawn ? "still waiting for a thread" : "no answer from the handler");
         lg_conn_replace(conn, status);
     }
     if (withdrawn)
@@ -157,6 +179,8 @@ static bool start_deadline(struct lg_exchange *ex)
         ex->timer.data = ex;
         ex->timer_ready = true;
     }
+    if (uv_is_active((uv_handle_t *)&ex->timer))
+        return true; /* it was parked before: one deadline for both */
     return uv_timer_start(&ex->timer, on_deadline, ex->timeout_ms, 0) == 0;
 }
 
@@ -172,6 +196,41 @@ static void submit(struct lg_exchange *ex)
         uv_timer_stop(&ex->timer);
     lg_answer_error(&ex->request, 503, 1);
     lg_exchange_answer(ex);
+    lg_exchange_unref(ex);
+}
+
+/* ---- parking ---- */
+
+void lg_request_park(struct lg_request *request, void (*gone)(struct lg_request *request))
+{
+    lg_exchange_of(request)->unpark = gone;
+}
+
+static void park(struct lg_exchange *ex)
+{
+    lg_exchange_ref(ex);
+    if (start_deadline(ex))
+        return;
+    leave_park(ex);
+    lg_answer_error(&ex->request, 500, 0);
+    lg_exchange_answer(ex);
+}
+
+void lg_resume(struct lg_request *request, enum lg_verdict verdict)
+{
+    struct lg_exchange *ex = lg_exchange_of(request);
+    if (!ex->unpark)
+        return;
+    ex->unpark = NULL;
+    if (verdict == LG_HANDLE) {
+        submit(ex);
+    } else {
+        if (ex->timer_ready)
+            uv_timer_stop(&ex->timer);
+        if (ex->kind == LG_ANSWER_NONE)
+            lg_answer_error(request, 500, 0);
+        lg_exchange_answer(ex);
+    }
     lg_exchange_unref(ex);
 }
 
@@ -199,6 +258,10 @@ void lg_exchange_dispatch(struct lg_exchange *ex)
         ex->handler->fast ? ex->handler->fast(ex->handler_state, &ex->request) : LG_HANDLE;
     if (verdict == LG_HANDLE) {
         submit(ex);
+        return;
+    }
+    if (verdict == LG_PARKED && ex->unpark) {
+        park(ex);
         return;
     }
     if (ex->kind == LG_ANSWER_NONE)
@@ -282,6 +345,7 @@ void lg_exchange_orphan(struct lg_exchange *ex)
     pthread_mutex_unlock(&ex->lock);
     if (halfway)
         drop_answer(ex);
+    leave_park(ex); /* last: the caller has a reference of its own */
 }
 
 /* All of the answer is queued, or it cannot be completed (`why`). */
@@ -317,6 +381,8 @@ static void send_body(
     ex->sent += (int64_t)len;
     if (!ex->chunked) {
         lg_conn_send(ex->conn, data, len, release, arg);
+        if (ex->file)
+            lg_conn_send_mapped(ex->conn, data, ex->file, ex->file_offset);
         return;
     }
     char *line = malloc(LG_HTTP_CHUNK_LINE_MAX);

@@ -33,14 +33,17 @@ struct lg_exchange {
     unsigned timeout_ms;
     int timeout_status;
     void *data;
-    uint64_t begun_us;           /* monotonic: when the head was complete */
-    struct lg_slice method, uri; /* for the log; in the request's arena */
+    void (*unpark)(struct lg_request *request); /* parked: what to call without resuming */
+    uint64_t begun_us;                          /* monotonic: when the head was complete */
+    struct lg_slice method, uri;                /* for the log; in the request's arena */
 
     /* The answer, as the owner chose it. */
     enum lg_answer_kind kind;
     unsigned retry_after_s;
     int64_t length; /* of the body; -1 = not known */
     const void *bytes;
+    int file; /* that holds them too, plus one; 0 = none */
+    int64_t file_offset;
     void (*release)(void *arg);
     void *release_arg;
     const struct lg_source *source;

@@ -14,6 +14,7 @@
 
 struct lg_conn;
 struct lg_exchange;
+struct lg_task;
 
 /* One thing to do on the loop, from any thread. */
 struct lg_post {
@@ -62,6 +63,8 @@ struct lg_worker {
     struct lg_conn *conns; /* open ones, doubly linked */
     struct lg_conn *dirty; /* those with bytes to write before the loop sleeps */
     uv_prepare_t flush;
+    struct lg_task *tasks; /* of lg_lane_run, under way */
+    uv_timer_t task_timer;
     unsigned conn_count;
     bool draining;
     struct lg_exchange *spare; /* freed exchanges, kept for the next request */

@@ -6,8 +6,14 @@
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
 
 #define IOV_MAX_OUT 64
+/* Less than this is copied as fast as sent from a file. */
+#define MAPPED_MIN ((size_t)16384)
+/* What is copied of a file when the socket is full, to learn when it is not. */
+#define MAPPED_NUDGE ((size_t)65536)
 /* Rounds of write and refill per flush, before other connections have a turn. */
 #define FLUSH_ROUNDS 8
 
@@ -56,10 +62,20 @@ void lg_conn_send(
     }
     if (out->bytes == 0)
         out->mark_ms = lg_worker_now_ms(conn->worker);
-    *chunk_at(out, out->count) = (struct lg_chunk){ptr, len, release, arg};
+    *chunk_at(out, out->count) = (struct lg_chunk){ptr, len, release, arg, 0, 0};
     out->count++;
     out->bytes += len;
     lg_out_mark(conn);
+}
+
+void lg_conn_send_mapped(struct lg_conn *conn, const void *ptr, int file, int64_t offset)
+{
+    struct lg_out *out = &conn->out;
+    struct lg_chunk *last = out->count ? chunk_at(out, out->count - 1) : NULL;
+    if (!last || last->ptr != ptr || conn->is_unix || last->len < MAPPED_MIN)
+        return;
+    last->file = file;
+    last->file_offset = offset;
 }
 
 size_t lg_conn_queued(const struct lg_conn *conn)
@@ -112,20 +128,57 @@ void lg_out_release(struct lg_conn *conn)
     *out = (struct lg_out){0};
 }
 
-static unsigned gather(struct lg_out *out, uv_buf_t *bufs, size_t *ret_bytes)
+/* Up to the next chunk that is in a file; at least one. *ret_more says that such
+ * a chunk follows at once. */
+static unsigned gather(struct lg_out *out, uv_buf_t *bufs, size_t *ret_bytes, bool *ret_more)
 {
     unsigned n = 0;
     size_t total = 0;
-    for (; n < IOV_MAX_OUT && n < out->count; n++) {
+    *ret_more = false;
+    for (; n < IOV_MAX_OUT && n < out->count && !*ret_more; n++) {
         struct lg_chunk *chunk = chunk_at(out, n);
         size_t skip = n == 0 ? out->offset : 0;
         /* libuv does not write through it, but says so nowhere in its type. */
         bufs[n].base = (char *)(uintptr_t)(chunk->ptr + skip);
         bufs[n].len = chunk->len - skip;
+        if (chunk->file && bufs[n].len > MAPPED_NUDGE)
+            bufs[n].len = MAPPED_NUDGE;
         total += bufs[n].len;
+        *ret_more = n + 1 < out->count && chunk_at(out, n + 1)->file;
+        if (chunk->file) {
+            n++;
+            break;
+        }
     }
     *ret_bytes = total;
     return n;
+}
+
+/* Writes what the kernel takes now: bytes, or a negative libuv error. */
+static ssize_t write_now(struct lg_conn *conn, const uv_buf_t *bufs, unsigned n, bool more)
+{
+    struct lg_out *out = &conn->out;
+    const struct lg_chunk *first = chunk_at(out, 0);
+    uv_os_fd_t fd = -1;
+    ssize_t written;
+    if (!first->file && !more)
+        return uv_try_write(&conn->io.stream, bufs, n);
+    if (uv_fileno(&conn->io.handle, &fd))
+        return UV_EAGAIN;
+    if (first->file) {
+        off_t offset = first->file_offset + (off_t)out->offset;
+        written = sendfile(fd, first->file - 1, &offset, first->len - out->offset);
+    } else { /* the file's bytes are to follow in the same packet */
+        struct iovec vec[IOV_MAX_OUT];
+        for (unsigned i = 0; i < n; i++)
+            vec[i] = (struct iovec){bufs[i].base, bufs[i].len};
+        const struct msghdr message = {.msg_iov = vec, .msg_iovlen = n};
+        written = sendmsg(fd, &message, MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    if (written > 0)
+        return written;
+    /* Whatever else it is, libuv will find out. */
+    return UV_EAGAIN;
 }
 
 static void on_written(uv_write_t *request, int status)
@@ -183,8 +236,9 @@ static void flush(struct lg_conn *conn)
     for (int round = 0; out->bytes > 0 && !out->in_flight && !conn->closing; round++) {
         uv_buf_t bufs[IOV_MAX_OUT];
         size_t bytes;
-        unsigned n = gather(out, bufs, &bytes);
-        int written = round < FLUSH_ROUNDS ? uv_try_write(&conn->io.stream, bufs, n) : UV_EAGAIN;
+        bool more;
+        unsigned n = gather(out, bufs, &bytes, &more);
+        ssize_t written = round < FLUSH_ROUNDS ? write_now(conn, bufs, n, more) : UV_EAGAIN;
         if (written == UV_EAGAIN) {
             if (!start_write(conn, bufs, n, bytes))
                 lg_conn_close(conn, false);

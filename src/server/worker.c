@@ -23,6 +23,28 @@ unsigned lg_worker_threads(const struct lg_worker *worker)
     return lg_pool_threads(worker->pool);
 }
 
+static _Atomic uint64_t *find_counter(const struct lg_worker *worker, int group, size_t i)
+{
+    const struct lg_counter_groups *all = worker->setup->counters;
+    if (!all || group < 0 || (size_t)group >= all->count || i >= all->groups[group].count)
+        return NULL;
+    return &worker->setup->slot->plugin[all->groups[group].first + i];
+}
+
+void lg_count(struct lg_worker *worker, int group, size_t i, uint64_t delta)
+{
+    _Atomic uint64_t *counter = find_counter(worker, group, i);
+    if (counter)
+        atomic_fetch_add_explicit(counter, delta, memory_order_relaxed);
+}
+
+void lg_count_set(struct lg_worker *worker, int group, size_t i, uint64_t value)
+{
+    _Atomic uint64_t *counter = find_counter(worker, group, i);
+    if (counter)
+        atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
 struct lg_lane *lg_lane_new(
     struct lg_worker *worker, const char *name, unsigned limit, unsigned queue_max)
 {
@@ -247,6 +269,8 @@ static int init_loop(struct lg_worker *worker)
     if (!err)
         err = uv_timer_init(&worker->loop, &worker->drain_timer);
     if (!err)
+        err = uv_timer_init(&worker->loop, &worker->task_timer);
+    if (!err)
         err = uv_prepare_init(&worker->loop, &worker->flush);
     for (size_t i = 0; i < 3 && !err; i++) {
         err = uv_signal_init(&worker->loop, &worker->signals[i]);
@@ -255,6 +279,7 @@ static int init_loop(struct lg_worker *worker)
         worker->signals[i].data = worker;
     }
     worker->wake.data = worker->drain_timer.data = worker->flush.data = worker;
+    worker->task_timer.data = worker;
     return err ? err : uv_prepare_start(&worker->flush, before_sleep);
 }
 

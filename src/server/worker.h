@@ -30,6 +30,20 @@ struct lg_started_plugin {
     void *state; /* what configure made */
 };
 
+/* Counters of plugins, as configure declared them. */
+struct lg_counter_group {
+    const char *plugin;
+    char *name; /* owned by the groups */
+    const struct lg_counter *counters;
+    size_t count;
+    size_t first; /* in lg_shm_worker.plugin */
+};
+
+struct lg_counter_groups {
+    size_t count;
+    struct lg_counter_group groups[LG_PLUGIN_GROUPS_MAX];
+};
+
 struct lg_worker_setup {
     unsigned id; /* from 1 */
     const struct lg_conf *conf;
@@ -37,7 +51,8 @@ struct lg_worker_setup {
     size_t listener_count;
     const struct lg_started_plugin *plugins;
     size_t plugin_count;
-    const struct lg_mime *mime; /* may be NULL */
+    const struct lg_counter_groups *counters; /* NULL = none */
+    const struct lg_mime *mime;               /* may be NULL */
     struct lg_shm *shm;
     struct lg_shm_worker *slot;
 };

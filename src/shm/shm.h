@@ -32,6 +32,9 @@ struct lg_shm_worker {
     /* When each handler thread began what it runs now, CLOCK_MONOTONIC ms; 0 =
      * idle. The master reads it for harakiri. */
     _Atomic uint64_t busy_since_ms[LG_THREADS_MAX];
+    /* The plugins' own; who has which is in the worker's lg_counter_groups. Any
+     * of its threads adds. Pages nobody counts in cost nothing. */
+    _Atomic uint64_t plugin[LG_PLUGIN_COUNTERS_MAX];
 };
 
 struct lg_shm_member {

@@ -80,6 +80,27 @@ static json_t *classes_json(const struct lg_stats_worker *worker, int *err)
     return o;
 }
 
+/* {"glusterfs": [{"name": "/", "hits": 1, ...}, ...]} */
+static json_t *groups_json(const struct lg_stats_worker *worker, int *err)
+{
+    json_t *plugins = json_object();
+    json_t *list = NULL;
+    for (size_t i = 0; i < worker->group_count; i++) {
+        const struct lg_stats_group *group = &worker->groups[i];
+        json_t *o = json_object();
+        set(o, "name", text(group->name), err);
+        for (size_t k = 0; k < group->value_count; k++)
+            set(o, group->values[k].key, number(group->values[k].value), err);
+        list = json_object_get(plugins, group->plugin);
+        if (!list) {
+            list = json_array();
+            set(plugins, group->plugin, list, err);
+        }
+        append(list, o, err);
+    }
+    return plugins;
+}
+
 static uint64_t mean_us(const struct lg_stats_worker *worker)
 {
     return worker->requests_total ? worker->running_time_us / worker->requests_total : 0;
@@ -106,6 +127,7 @@ static json_t *worker_json(const struct lg_stats_worker *worker, int *err)
     set(o, "avg_rt", number(mean_us(worker)), err);
     set(o, "apps", json_array(), err);
     set(o, "cores", cores_json(worker, err), err);
+    set(o, "plugins", groups_json(worker, err), err);
     return o;
 }
 

@@ -23,6 +23,19 @@ struct lg_stats_core {
     uint64_t busy_ms; /* how long it runs what it runs; 0 = idle */
 };
 
+struct lg_stats_value {
+    const char *key;
+    uint64_t value;
+};
+
+/* Counters of a plugin, such as those of one mount. */
+struct lg_stats_group {
+    const char *plugin; /* groups of one plugin stand together */
+    const char *name;
+    const struct lg_stats_value *values;
+    size_t value_count;
+};
+
 struct lg_stats_worker {
     unsigned id;
     pid_t pid; /* 0 = waiting to be started again */
@@ -37,6 +50,8 @@ struct lg_stats_worker {
     LG_WORKER_COUNTERS(LG_STATS_FIELD)
 #undef LG_STATS_FIELD
     uint64_t by_class[LG_STATUS_CLASSES];
+    const struct lg_stats_group *groups;
+    size_t group_count;
     const struct lg_stats_core *cores;
     size_t core_count;
 };

@@ -107,11 +107,31 @@ static void utf8_lengths(void **state)
         assert_int_equal(lg_utf8_len(lg_slice_of(bad[i])), 0);
 }
 
+static void plugins_count_by_group(void **state)
+{
+    (void)state;
+    static const struct lg_stats_value values[] = {{"hits", 3}, {"misses", 1}};
+    static const struct lg_stats_group groups[] = {
+        {"glusterfs", "/", values, 2}, {"glusterfs", "/b", values, 1}, {"other", "x", NULL, 0}};
+    struct lg_stats_worker worker = {.id = 1, .status = "idle", .groups = groups, .group_count = 3};
+    struct lg_stats stats = {.version = "1", .cwd = "/", .workers = &worker, .worker_count = 1};
+    json_t *root = render(&stats);
+    json_t *o = json_object_get(json_array_get(json_object_get(root, "workers"), 0), "plugins");
+    json_t *list = json_object_get(o, "glusterfs");
+    assert_int_equal(json_array_size(list), 2);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(list, 1), "name")), "/b");
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(list, 0), "hits")), 3);
+    assert_null(json_object_get(json_array_get(list, 1), "misses"));
+    assert_int_equal(json_array_size(json_object_get(o, "other")), 1);
+    json_decref(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_top_key_is_there),
         cmocka_unit_test(a_worker_has_its_counters),
+        cmocka_unit_test(plugins_count_by_group),
         cmocka_unit_test(broken_texts_leave_valid_json),
         cmocka_unit_test(utf8_lengths),
     };

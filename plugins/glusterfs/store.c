@@ -1,0 +1,456 @@
+/* The loop's side of what is known about a volume's files: hits are answered at
+ * once, everything else waits for a fetch, one for each path however many ask.
+ *
+ * How long an entry holds. It was so when it was checked, so within
+ * glusterfs-cache-age nobody asks again. After that it holds only where the
+ * volume tells about changes: no doubt was cast on the file or its directory, no
+ * call failed since, its directory was confirmed within the same age, and bricks
+ * still remember us. Otherwise one look-up decides, and those who ask meanwhile
+ * wait for it. What is in demand is looked at again shortly before it stops to
+ * hold, so that nobody waits.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "gl.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define LARGE_AGE_MS 10000 /* then it may be small enough by now */
+
+struct gl_store {
+    struct gl_site *site;
+    struct lg_worker *worker;
+    struct gl_cache *cache;
+    atomic_size_t memory; /* bytes of bodies on their way */
+    struct gl_thirst *thirsty, **thirsty_tail;
+};
+
+enum freshness { STALE, FRESH, DUE /* fresh, but not for long */ };
+
+static void start_fetch(struct gl_store *store, struct gl_entry *entry, struct gl_mount *mount,
+    struct gl_fetch **ret_fetch);
+
+/* ---- memory ---- */
+
+bool gl_memory_take(struct gl_site *site, size_t size, bool least)
+{
+    atomic_size_t *used = &site->store->memory;
+    size_t limit = least ? site->memory : site->memory / 2;
+    size_t now = atomic_load(used);
+    while (size <= limit && now <= limit - size)
+        if (atomic_compare_exchange_weak(used, &now, now + size))
+            return true;
+    return false;
+}
+
+void gl_memory_untake(struct gl_site *site, size_t size)
+{
+    atomic_fetch_sub(&site->store->memory, size);
+}
+
+void gl_memory_give(struct gl_site *site, size_t size)
+{
+    struct gl_store *store = site->store;
+    atomic_fetch_sub(&store->memory, size);
+    struct gl_thirst *first = store->thirsty;
+    if (!first) /* one at a time: what it reads comes back here, for the next */
+        return;
+    gl_memory_wait_not(first);
+    first->wake(first);
+}
+
+void gl_memory_wait(struct gl_site *site, struct gl_thirst *thirst)
+{
+    struct gl_store *store = site->store;
+    if (thirst->link)
+        return;
+    thirst->next = NULL;
+    thirst->store = store;
+    struct gl_thirst **end = &store->thirsty;
+    if (store->thirsty)
+        end = store->thirsty_tail;
+    *end = thirst;
+    thirst->link = end;
+    store->thirsty_tail = &thirst->next;
+}
+
+void gl_memory_wait_not(struct gl_thirst *thirst)
+{
+    if (!thirst->link)
+        return;
+    *thirst->link = thirst->next;
+    if (thirst->next)
+        thirst->next->link = thirst->link;
+    else
+        thirst->store->thirsty_tail = thirst->link;
+    thirst->link = NULL;
+}
+
+/* ---- does it still hold? ---- */
+
+static bool is_trusted(const struct gl_mount *mount, const struct gl_entry *entry, int64_t now_ms)
+{
+    struct gl_dir *dir = entry->dir;
+    if (!dir || (entry->kind != GL_FILE && entry->kind != GL_REDIRECT) ||
+        !atomic_load_explicit(&mount->trusted, memory_order_relaxed))
+        return false;
+    if (!atomic_load_explicit(&dir->wanted, memory_order_relaxed))
+        atomic_store_explicit(&dir->wanted, true, memory_order_relaxed);
+    return now_ms - atomic_load_explicit(&dir->confirmed_ms, memory_order_relaxed) <=
+           mount->site->cache_age_ms;
+}
+
+static bool is_doubted(const struct gl_mount *mount, const struct gl_entry *entry)
+{
+    const struct gl_dir *dir = entry->dir;
+    if (entry->epoch != atomic_load(&mount->epoch))
+        return true;
+    if (atomic_load_explicit(&mount->doubts.seq, memory_order_relaxed) == entry->seq)
+        return false;
+    return (entry->content &&
+               gl_doubted(mount, gl_bytes_key(entry->content->stamp.gfid), entry->seq)) ||
+           (dir && gl_doubted(mount, dir->key, entry->seq));
+}
+
+static enum freshness judge(
+    const struct gl_mount *mount, const struct gl_entry *entry, int64_t now_ms)
+{
+    int64_t age_ms = now_ms - entry->checked_ms;
+    int64_t limit_ms = mount->site->cache_age_ms;
+    if (entry->kind == GL_UNKNOWN || is_doubted(mount, entry))
+        return STALE;
+    if (entry->kind == GL_LARGE) /* whoever sends it looks for himself */
+        return age_ms > LARGE_AGE_MS ? STALE : FRESH;
+    if (is_trusted(mount, entry, now_ms)) {
+        limit_ms = atomic_load_explicit(&mount->renew_ms, memory_order_relaxed);
+        limit_ms = limit_ms > mount->site->cache_age_ms ? limit_ms : mount->site->cache_age_ms;
+    }
+    if (age_ms > limit_ms)
+        return STALE;
+    return entry->hot && age_ms > limit_ms * 3 / 4 ? DUE : FRESH;
+}
+
+/* ---- answering from memory ---- */
+
+/* The plan's segments as one piece of malloc'ed memory; NULL when it is out. */
+static char *gather(const char *bytes, const struct lg_plan *plan)
+{
+    char *whole = malloc((size_t)plan->length + 1);
+    char *to = whole;
+    for (size_t i = 0; whole && i < plan->segment_count; i++) {
+        const struct lg_segment *segment = &plan->segments[i];
+        memcpy(
+            to, segment->text ? segment->text : bytes + segment->offset, (size_t)segment->length);
+        to += segment->length;
+    }
+    return whole;
+}
+
+static void answer_content(
+    struct lg_request *request, struct gl_mount *mount, struct gl_content *content)
+{
+    struct lg_plan plan;
+    const struct lg_entity entity = {
+        .size = content->stamp.size,
+        .mtime_s = content->stamp.mtime_ns / 1000000000,
+        .etag = content->etag[0] ? content->etag : NULL,
+        .content_type = content->type,
+    };
+    if (lg_answer_entity(request, &entity, &plan) != 1)
+        return;
+    gl_count(mount, GL_BYTES, (uint64_t)plan.length);
+    if (plan.segment_count <= 1) {
+        int64_t offset = plan.segment_count ? plan.segments[0].offset : 0;
+        gl_content_ref(content);
+        if (content->file >= 0)
+            lg_answer_mapped(request, content->data + offset, (size_t)plan.length, content->file,
+                offset, gl_content_unref, content);
+        else
+            lg_answer_bytes(
+                request, content->data + offset, (size_t)plan.length, gl_content_unref, content);
+        return;
+    }
+    char *whole = gather(content->data, &plan);
+    if (whole)
+        lg_answer_bytes(request, whole, (size_t)plan.length, free, whole);
+    else
+        lg_answer_error(request, 500, 0);
+}
+
+static enum lg_verdict answer(struct lg_request *request, const struct gl_call *call,
+    enum gl_kind kind, struct gl_content *content)
+{
+    switch (kind) {
+    case GL_FILE:
+        answer_content(request, call->mount, content);
+        return LG_ANSWERED;
+    case GL_REDIRECT:
+        gl_answer_redirect(request, call);
+        return LG_ANSWERED;
+    case GL_LARGE:
+        return LG_HANDLE;
+    case GL_ABSENT:
+    case GL_UNKNOWN:
+        break;
+    }
+    lg_answer_error(request, 404, 0);
+    return LG_ANSWERED;
+}
+
+/* ---- those who wait ---- */
+
+static void leave_fetch(struct gl_call *call)
+{
+    *call->link = call->next;
+    if (call->next)
+        call->next->link = call->link;
+    else
+        call->fetch->waiters_tail = call->link;
+    call->fetch = NULL;
+}
+
+static void gone(struct lg_request *request)
+{
+    leave_fetch(lg_request_data(request));
+}
+
+static void join_fetch(struct gl_fetch *fetch, struct gl_call *call)
+{
+    call->fetch = fetch;
+    call->next = NULL;
+    call->link = fetch->waiters_tail;
+    *fetch->waiters_tail = call;
+    fetch->waiters_tail = &call->next;
+}
+
+/* Those who came so late that the fetch says nothing about their time go on to
+ * the next one. */
+static struct gl_call *take_late(struct gl_fetch *fetch)
+{
+    int64_t age_ms = fetch->mount->site->cache_age_ms;
+    struct gl_call *late = NULL;
+    for (struct gl_call *call = fetch->waiters, *next; call; call = next) {
+        next = call->next;
+        if (fetch->error || call->since_ms - fetch->confirmed_ms <= age_ms)
+            continue;
+        leave_fetch(call);
+        call->next = late;
+        late = call;
+    }
+    return late;
+}
+
+static void resume_all(struct gl_fetch *fetch)
+{
+    while (fetch->waiters) {
+        struct gl_call *call = fetch->waiters;
+        struct lg_request *request = call->request;
+        enum lg_verdict verdict = LG_ANSWERED;
+        leave_fetch(call);
+        if (fetch->error && fetch->kind != GL_ABSENT)
+            gl_answer_failed(request, call, "look at", fetch->error);
+        else
+            verdict = answer(request, call, fetch->kind, fetch->content);
+        lg_resume(request, verdict);
+    }
+}
+
+/* ---- fetching ---- */
+
+static void run_fetch(void *arg)
+{
+    gl_fetch_run(arg);
+}
+
+static void unref_dir(struct gl_job *job);
+
+struct dir_job {
+    struct gl_job job; /* first */
+    struct gl_session *session;
+    struct gl_dir *dir;
+};
+
+static void unref_dir(struct gl_job *job)
+{
+    struct dir_job *drop = (struct dir_job *)job;
+    gl_dir_unref(&drop->session->dirs, drop->dir);
+    free(drop);
+}
+
+/* Loop: the last reference closes the directory, which may block. */
+static void drop_dir(struct gl_mount *mount, struct gl_session *session, struct gl_dir *dir)
+{
+    struct dir_job *drop = dir ? malloc(sizeof *drop) : NULL;
+    if (!drop)
+        return; /* leaked: memory is out */
+    *drop = (struct dir_job){{.run = unref_dir}, session, dir};
+    gl_queue_add(&mount->closer, &drop->job);
+}
+
+/* The cache is about to free it. */
+static void forget(struct gl_entry *entry, void *arg)
+{
+    struct gl_store *store = arg;
+    struct gl_mount *mount = &store->site->running[entry->mount];
+    drop_dir(mount, entry->session, entry->dir);
+}
+
+/* Moves what was found into the entry. */
+static void settle(struct gl_store *store, struct gl_fetch *fetch)
+{
+    struct gl_entry *entry = fetch->entry;
+    entry->fetch = NULL;
+    entry->hot = false;
+    entry->checked_ms = fetch->confirmed_ms;
+    entry->epoch = fetch->epoch;
+    entry->seq = fetch->seq;
+    if (entry->dir)
+        drop_dir(fetch->mount, entry->session, entry->dir);
+    entry->dir = fetch->linked ? NULL : fetch->dir;
+    entry->session = fetch->session;
+    if (fetch->linked)
+        drop_dir(fetch->mount, fetch->session, fetch->dir);
+    if (fetch->unchanged) {
+        gl_count(fetch->mount, GL_RENEWALS, 1);
+    } else if (fetch->kind == GL_FILE) {
+        if (entry->content)
+            gl_count(fetch->mount, GL_CHANGES, 1);
+        gl_content_ref(fetch->content); /* the entry's; ours lasts until all are answered */
+        if (gl_cache_set(store->cache, entry, GL_FILE, fetch->content))
+            gl_content_settled(fetch->content);
+        else
+            gl_content_unref(fetch->content);
+    } else {
+        if (entry->content)
+            gl_count(fetch->mount, GL_CHANGES, 1);
+        gl_cache_set(store->cache, entry, fetch->kind, NULL);
+    }
+    gl_cache_unpin(store->cache, entry); /* frees it where it may not stay */
+    lg_count_set(
+        fetch->mount->worker, fetch->mount->counters, GL_CACHED, gl_cache_bytes(store->cache));
+}
+
+static void end_fetch(void *arg)
+{
+    struct gl_fetch *fetch = arg;
+    struct gl_mount *mount = fetch->mount;
+    struct gl_store *store = mount->site->store;
+    struct gl_entry *entry = fetch->entry;
+    struct gl_fetch *again = NULL;
+    if (fetch->unchanged)
+        fetch->content = (struct gl_content *)(uintptr_t)fetch->known; /* with its reference */
+    else if (fetch->known)
+        gl_content_unref((struct gl_content *)(uintptr_t)fetch->known);
+    if (fetch->error) {
+        gl_mount_note(mount, fetch->error);
+        if (fetch->kind != GL_ABSENT)
+            gl_count(mount, GL_ERRORS, 1);
+    }
+    struct gl_call *late = take_late(fetch);
+    if (late) /* before it is unpinned */
+        start_fetch(store, entry, mount, &again);
+    if (again) {
+        for (struct gl_call *call = late, *next; call; call = next) {
+            next = call->next;
+            join_fetch(again, call);
+        }
+        drop_dir(mount, fetch->session, fetch->dir);
+    } else {
+        settle(store, fetch);
+    }
+    resume_all(fetch);
+    while (!again && late) { /* the lane is full */
+        struct lg_request *request = late->request;
+        late = late->next;
+        lg_answer_error(request, 503, GL_RETRY_AFTER_S);
+        lg_resume(request, LG_ANSWERED);
+    }
+    if (fetch->content)
+        gl_content_unref(fetch->content);
+    free(fetch);
+}
+
+/* *ret_fetch stays NULL when the lane takes no more. The entry is pinned then as
+ * it was. */
+static void start_fetch(struct gl_store *store, struct gl_entry *entry, struct gl_mount *mount,
+    struct gl_fetch **ret_fetch)
+{
+    struct gl_fetch *fetch = calloc(1, sizeof *fetch);
+    if (!fetch)
+        return;
+    fetch->mount = mount;
+    fetch->path = entry->path;
+    fetch->entry = entry;
+    fetch->waiters_tail = &fetch->waiters;
+    fetch->known = entry->content;
+    if (entry->content)
+        gl_content_ref(entry->content);
+    if (lg_lane_run(
+            store->worker, mount->lane, mount->site->timeout_ms, run_fetch, end_fetch, fetch)) {
+        if (entry->content)
+            gl_content_unref(entry->content);
+        free(fetch);
+        return;
+    }
+    gl_cache_pin(store->cache, entry);
+    entry->fetch = fetch;
+    *ret_fetch = fetch;
+}
+
+/* ---- asking ---- */
+
+int gl_store_start(struct gl_site *site, struct lg_worker *worker)
+{
+    struct gl_store *store = calloc(1, sizeof *store);
+    uint64_t seed = 0;
+    if (!store)
+        return -1;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) < 0)
+        seed = (uint64_t)(uintptr_t)store;
+    store->site = site;
+    store->worker = worker;
+    store->cache = gl_cache_new(site->cache_size, seed, forget, store);
+    site->store = store;
+    return store->cache ? 0 : -1;
+}
+
+static enum lg_verdict hit(struct gl_store *store, struct gl_entry *entry,
+    struct lg_request *request, const struct gl_call *call, enum freshness freshness)
+{
+    struct gl_fetch *fetch = NULL;
+    if (freshness == DUE && !entry->fetch)
+        start_fetch(store, entry, call->mount, &fetch);
+    entry->hot = true;
+    gl_count(call->mount, entry->kind == GL_LARGE ? GL_STREAMS : GL_HITS, 1);
+    return answer(request, call, entry->kind, entry->content);
+}
+
+enum lg_verdict gl_store_ask(struct gl_site *site, struct lg_request *request, struct gl_call *call)
+{
+    struct gl_store *store = site->store;
+    size_t len = strlen(call->path);
+    int64_t now_ms = gl_now_ms();
+    struct gl_entry *entry = gl_cache_find(store->cache, call->mount->number, call->path, len);
+    enum freshness freshness = entry ? judge(call->mount, entry, now_ms) : STALE;
+    if (freshness != STALE)
+        return hit(store, entry, request, call, freshness);
+
+    struct gl_fetch *fetch = entry ? entry->fetch : NULL;
+    gl_count(call->mount, fetch ? GL_SHARED : GL_MISSES, 1);
+    if (!entry)
+        entry = gl_cache_add(store->cache, call->mount->number, call->path, len);
+    if (entry && !fetch)
+        start_fetch(store, entry, call->mount, &fetch);
+    if (!fetch) {
+        if (entry)
+            gl_cache_unpin(store->cache, entry);
+        lg_answer_error(request, 503, GL_RETRY_AFTER_S);
+        return LG_ANSWERED;
+    }
+    entry->hot = true;
+    call->request = request;
+    call->since_ms = now_ms;
+    join_fetch(fetch, call);
+    lg_request_park(request, gone);
+    return LG_PARKED;
+}
