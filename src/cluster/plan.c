@@ -91,13 +91,16 @@ static void read_cipher(
         return;
     }
     legion->cipher = keep_slice(r, name);
-    legion->secret = keep_slice(r, secret);
+    legion->secrets[0] = keep_slice(r, secret);
+    legion->secret_count = 1;
     legion->iv = keep_slice(r, iv);
     struct lg_cipher *cipher = NULL;
     char why[LG_WHY_SIZE] = "";
     if (lg_cipher_new(name, secret, iv, &cipher, why, sizeof why))
         lg_cluster_plan_say(
             r->report, ERROR, legion->where, "legion \"%s\": %s", legion->name, why);
+    else
+        legion->is_aead = lg_cipher_is_aead(cipher);
     lg_cipher_free(cipher);
 }
 
@@ -233,6 +236,35 @@ static void read_node(struct reader *r, const struct lg_setting *setting)
         add_node(r, legion, text, setting->where);
 }
 
+/* ---- Secrets -------------------------------------------------------------------------------- */
+
+static void read_accept(struct reader *r, const struct lg_setting *setting)
+{
+    struct lg_slice rest, after;
+    struct lg_legion_plan *legion = legion_of(r, setting, &rest);
+    if (!legion)
+        return;
+    struct lg_slice secret = next_word(&rest);
+    if (secret.len == 0 || rest.len) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "legion-secret-accept: expected the legion's name and one secret");
+        return;
+    }
+    if (lg_slice_ieq(lg_slice_cut(secret, ':', &after), legion->cipher) && after.ptr) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "legion-secret-accept: expected the secret alone, without the cipher's name");
+        return;
+    }
+    for (size_t i = 0; i < legion->secret_count; i++)
+        if (lg_slice_eq(secret, legion->secrets[i]))
+            return; /* as in the middle of a rotation */
+    if (legion->secret_count == LG_SECRETS_MAX)
+        lg_cluster_plan_say(r->report, ERROR, setting->where, "legion \"%s\": more than %d secrets",
+            legion->name, LG_SECRETS_MAX);
+    else
+        legion->secrets[legion->secret_count++] = keep_slice(r, secret);
+}
+
 /* ---- Quorum, scroll ---------------------------------------------------------------------------
  */
 
@@ -364,19 +396,14 @@ static void read_hook(
 /* ---- Afterwards
  * ----------------------------------------------------------------------------------- */
 
-static bool same_address(const struct lg_address *a, const struct lg_address *b)
-{
-    return a->kind == b->kind && a->port == b->port && strcmp(a->host, b->host) == 0;
-}
-
 /* Distinct configured addresses, ourselves once. */
 static uint64_t count_nodes(const struct lg_legion_plan *legion)
 {
     uint64_t count = 1;
     for (size_t i = 0; i < legion->node_count; i++) {
-        bool seen = same_address(&legion->nodes[i].address, &legion->address);
+        bool seen = lg_address_eq(&legion->nodes[i].address, &legion->address);
         for (size_t k = 0; k < i && !seen; k++)
-            seen = same_address(&legion->nodes[i].address, &legion->nodes[k].address);
+            seen = lg_address_eq(&legion->nodes[i].address, &legion->nodes[k].address);
         count += !seen;
     }
     return count;
@@ -440,6 +467,8 @@ static void read_setting(struct reader *r, const struct lg_setting *setting)
     };
     if (setting->opt == LG_OPT_legion_node)
         read_node(r, setting);
+    if (setting->opt == LG_OPT_legion_secret_accept)
+        read_accept(r, setting);
     if (setting->opt == LG_OPT_legion_quorum)
         read_quorum(r, setting);
     if (setting->opt == LG_OPT_legion_scroll)

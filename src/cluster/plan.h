@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "cluster/address.h"
+#include "cluster/seal.h"
 #include "conf/conf.h"
 #include "legion/legion.h"
 
@@ -36,7 +37,10 @@ struct lg_legion_plan {
     const char *addr_text;
     struct lg_address address;
     uint64_t valor;
-    struct lg_slice cipher, secret, iv;
+    struct lg_slice cipher, iv;
+    bool is_aead;
+    struct lg_slice secrets[LG_SECRETS_MAX]; /* the own one first */
+    size_t secret_count;
     uint64_t quorum;
     bool majority;
     struct lg_where quorum_where;

@@ -182,12 +182,15 @@ static void expire_members(struct lg_legion *legion, struct lg_legion_update *up
 }
 
 static enum lg_legion_refusal refusal_of(
-    const struct lg_legion *legion, const struct lg_legion_message *message)
+    const struct lg_legion *legion, const struct lg_legion_event *event)
 {
+    const struct lg_legion_message *message = event->message;
     if (!lg_slice_eq(message->legion, legion->setup.legion))
         return LG_REFUSED_LEGION;
     if (lg_slice_eq(message->uuid, legion->setup.uuid))
         return LG_REFUSED_OWN;
+    if (event->counted)
+        return LG_REFUSED_NOT;
     int64_t wall_s = legion->wall_ms / 1000;
     int64_t skew_s = wall_s > message->unix_s ? wall_s - message->unix_s : message->unix_s - wall_s;
     return skew_s > legion->setup.skew_tolerance_s ? LG_REFUSED_SKEW : LG_REFUSED_NOT;
@@ -206,9 +209,10 @@ static enum lg_legion_refusal take_death(struct lg_legion *legion, struct lg_leg
 }
 
 static enum lg_legion_refusal take_message(struct lg_legion *legion,
-    const struct lg_legion_message *message, struct lg_legion_update *update)
+    const struct lg_legion_event *event, struct lg_legion_update *update)
 {
-    enum lg_legion_refusal refusal = refusal_of(legion, message);
+    const struct lg_legion_message *message = event->message;
+    enum lg_legion_refusal refusal = refusal_of(legion, event);
     if (refusal)
         return refusal;
     struct lg_legion_member *member = lg_roster_find(&legion->roster, message);
@@ -293,7 +297,7 @@ static int take_event(
     case LG_EVENT_START:
         return start(legion);
     case LG_EVENT_RECEIVE:
-        update->refusal = take_message(legion, event->message, update);
+        update->refusal = take_message(legion, event, update);
         return 0;
     case LG_EVENT_HOOK_DONE:
         lg_title_phase_over(legion, event->hook_failed, update);

@@ -68,6 +68,8 @@ struct lg_legion_event {
     int64_t wall_ms;                         /* Unix time */
     const struct lg_legion_message *message; /* borrowed for the call */
     bool hook_failed;
+    bool authentic; /* RECEIVE: AEAD, or a valid mac; else our keys in it are void */
+    bool counted;   /* RECEIVE: no repetition, so that its sender's clock does not matter */
 };
 
 /* ---- What it wants done -------------------------------------------------------- */

@@ -40,10 +40,15 @@ static void definitions(void **state)
     expect(HEAD "legion = a 127.0.0.1:4242 -1 aes-128-cbc:hello\n" NODE,
         "t.ini:3: error: legion \"a\": valor \"-1\" is not a number: expected 0 (an arbiter, "
         "which votes only) or more\n");
-    expect(HEAD "legion = a 127.0.0.1:4242 98 aes-256-gcm:hello\n" NODE,
-        "t.ini:3: error: legion \"a\": cipher \"aes-256-gcm\" is not one of \"openssl enc "
-        "-list\": authenticated ciphers are not supported yet, expected one such as "
-        "aes-256-cbc\n");
+    expect(HEAD "legion = a 127.0.0.1:4242 98 aes-256-gcm:hello\n" NODE, "");
+    expect(HEAD "legion = a 127.0.0.1:4242 98 chacha20-poly1305:hello iv\n" NODE,
+        "t.ini:3: error: legion \"a\": an iv does not go with chacha20-poly1305, whose packets "
+        "have "
+        "one each: expected none\n");
+    expect(HEAD "legion = a 127.0.0.1:4242 98 aes-256-ccm:hello\n" NODE,
+        "t.ini:3: error: legion \"a\": cipher \"aes-256-ccm\" is not supported: expected an "
+        "authenticated one (aes-256-gcm, aes-128-gcm, chacha20-poly1305), or one of those "
+        "\"openssl enc -list\" shows\n");
     expect(HEAD A NODE "legion = b 127.0.0.1:4242 98 aes-128-cbc:hello\n"
                        "legion-node = b 127.0.0.2:4242\n",
         "t.ini:5: error: legion \"b\" has the address of legion \"a\" (t.ini:3): expected another, "
@@ -86,7 +91,9 @@ static void addresses(void **state)
         {"[::g]:1", "not an IPv6 address", 0, NULL, 0},
         {"[]:1", "expected [ipv6]:port", 0, NULL, 0},
         {"[::1:1", "expected [ipv6]:port", 0, NULL, 0},
-        {"[ff02::1]:1", "IPv6 multicast is not supported", 0, NULL, 0},
+        {"[ff02::1]:1", "expected its interface too", 0, NULL, 0},
+        {"[ff02::1%eth0]:1", NULL, LG_ADDRESS_MULTICAST6, "ff02::1%eth0", 1},
+        {"[ff05::1]:1", NULL, LG_ADDRESS_MULTICAST6, "ff05::1", 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lg_address address = {0};
@@ -135,6 +142,23 @@ static void hooks(void **state)
         "t.ini:6: warning: legion-node-left: signals and alarms are not delivered yet, only "
         "written to the log\n");
     expect(HEAD A NODE "legion-lord = a log:100% ok: really\nlegion-lord = a exec:a:b c:d\n", "");
+}
+
+static void secrets(void **state)
+{
+    (void)state;
+    expect(HEAD A NODE "legion-secret-accept = a old\nlegion-secret-accept = a older\n", "");
+    expect(HEAD A NODE "legion-secret-accept = a hello\n", ""); /* in use already */
+    expect(HEAD A NODE "legion-secret-accept = a two words\n",
+        "t.ini:5: error: legion-secret-accept: expected the legion's name and one secret\n");
+    expect(HEAD A NODE "legion-secret-accept = a aes-128-cbc:old\n",
+        "t.ini:5: error: legion-secret-accept: expected the secret alone, without the cipher's "
+        "name\n");
+    expect(HEAD A NODE "legion-secret-accept = a 1\nlegion-secret-accept = a 2\n"
+                       "legion-secret-accept = a 3\nlegion-secret-accept = a 4\n"
+                       "legion-secret-accept = a 5\nlegion-secret-accept = a 6\n"
+                       "legion-secret-accept = a 7\nlegion-secret-accept = a 8\n",
+        "t.ini:12: error: legion \"a\": more than 8 secrets\n");
 }
 
 static void quorums(void **state)
@@ -200,7 +224,7 @@ static void order_in_the_file_is_free(void **state)
     assert_int_equal(plan.count, 1);
     assert_string_equal(a->name, "a");
     assert_int_equal(a->valor, 0);
-    assert_true(lg_slice_eq(a->secret, LG_SLICE("se:cret")));
+    assert_true(lg_slice_eq(a->secrets[0], LG_SLICE("se:cret")));
     assert_true(lg_slice_eq(a->iv, LG_SLICE("iv")));
     assert_string_equal(a->scroll, "some text");
     assert_int_equal(a->node_count, 1);
@@ -221,6 +245,7 @@ int main(void)
         cmocka_unit_test(addresses),
         cmocka_unit_test(nodes),
         cmocka_unit_test(hooks),
+        cmocka_unit_test(secrets),
         cmocka_unit_test(quorums),
         cmocka_unit_test(majority_counts_distinct_addresses),
         cmocka_unit_test(order_in_the_file_is_free),
