@@ -68,6 +68,7 @@ static void publish(struct lg_node *node)
     memcpy(out->lord_uuid, state->vote.uuid, sizeof out->lord_uuid);
     memcpy(out->lord_name, state->vote.name, sizeof out->lord_name);
     copy_members(out, node->legion);
+    lg_scrolls_publish(&node->scrolls, state->lord.uuid, out);
     lg_shm_legion_publish(node->cluster->shm, node->index, out);
 }
 
@@ -245,6 +246,8 @@ static void take_datagram(
     };
     feed_event(node, &event);
     const char *why = refusal_text(node->update.refusal);
+    if (node->update.refusal == LG_REFUSED_NOT && lg_scrolls_take(&node->scrolls, event.message))
+        publish(node);
     feed_hooks(node);
     if (why)
         refuse(node, from, why);
@@ -324,7 +327,9 @@ int lg_node_start(struct lg_node *node)
     node->state = calloc(1, sizeof *node->state);
     if (!node->update.notes || !node->state)
         return -LG_E_NOMEM;
-    int err = lg_legion_new(&setup, &node->legion);
+    int err = lg_scrolls_init(&node->scrolls, plan->scroll_max, plan->scrolls_max);
+    if (!err)
+        err = lg_legion_new(&setup, &node->legion);
     if (err)
         return err;
     node->runner = (struct lg_runner){.plan = node->plan,
@@ -343,6 +348,7 @@ void lg_node_free(struct lg_node *node)
 {
     lg_legion_free(node->legion);
     lg_seal_free(node->seal);
+    lg_scrolls_free(&node->scrolls);
     free(node->update.notes);
     free(node->state);
     lg_links_close(&node->links);

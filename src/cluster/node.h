@@ -8,6 +8,7 @@
 #include "cluster/links.h"
 #include "cluster/plan.h"
 #include "cluster/resolve.h"
+#include "cluster/scrolls.h"
 #include "cluster/seal.h"
 
 /* Datagrams that were of no use: one line per second at most, with a count. */
@@ -33,6 +34,7 @@ struct lg_node {
     bool hook_over, hook_failed; /* HOOK_DONE is to be fed */
     bool finished;
     struct lg_shm_legion *state;
+    struct lg_scrolls scrolls;
 };
 
 struct lg_cluster {

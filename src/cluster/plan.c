@@ -289,12 +289,10 @@ static void read_scroll(struct reader *r, const struct lg_setting *setting)
     if (!legion)
         return;
     int64_t max = lg_conf_number(r->conf, LG_OPT_legion_scroll_max_size);
-    if (max > LG_LEGION_SCROLL_MAX)
-        max = LG_LEGION_SCROLL_MAX;
     if (rest.len > (size_t)max)
         lg_cluster_plan_say(r->report, ERROR, setting->where,
-            "legion-scroll: %zu bytes are more than %lld (legion-scroll-max-size, at most %d)",
-            rest.len, (long long)max, LG_LEGION_SCROLL_MAX);
+            "legion-scroll: %zu bytes are more than %lld (legion-scroll-max-size)", rest.len,
+            (long long)max);
     else
         legion->scroll = keep(r, rest);
 }
@@ -435,6 +433,8 @@ static void read_numbers(struct reader *r)
     plan->skew_tolerance_ms = lg_conf_number(conf, LG_OPT_legion_skew_tolerance);
     plan->death_on_lord_error_ms = lg_conf_number(conf, LG_OPT_legion_death_on_lord_error);
     plan->hook_timeout_ms = lg_conf_number(conf, LG_OPT_legion_hook_timeout);
+    plan->scroll_max = (size_t)lg_conf_number(conf, LG_OPT_legion_scroll_max_size);
+    plan->scrolls_max = (size_t)lg_conf_number(conf, LG_OPT_legion_scroll_list_max_size);
     plan->ttl = (int)lg_conf_number(conf, LG_OPT_multicast_ttl);
     plan->loop = (int)lg_conf_number(conf, LG_OPT_multicast_loop);
     if (plan->count == 0 || plan->tolerance_ms >= 5 * plan->freq_ms)

@@ -57,6 +57,7 @@ struct lg_cluster_plan {
     size_t count;
     struct lg_legion_plan *legions[LG_LEGIONS_MAX];
     int64_t freq_ms, tolerance_ms, skew_tolerance_ms, death_on_lord_error_ms, hook_timeout_ms;
+    size_t scroll_max, scrolls_max; /* bytes of one, of all */
     int ttl, loop;
 };
 
