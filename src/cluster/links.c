@@ -25,8 +25,6 @@ int lg_links_open(struct lg_links *links, const struct lg_legion_plan *plan, int
             why[0] ? why : lg_err_text(err));
         return err;
     }
-    if (plan->address.kind == LG_ADDRESS_UNIX)
-        links->unix_path = plan->address.host;
     lg_links_set(links, plan);
     return 0;
 }
@@ -89,6 +87,7 @@ void lg_links_set(struct lg_links *links, const struct lg_legion_plan *plan)
     memcpy(old, links->all, old_count * sizeof *old);
     links->legion = plan->name;
     links->addr_text = plan->addr_text;
+    links->unix_path = plan->address.kind == LG_ADDRESS_UNIX ? plan->address.host : NULL;
     links->count = plan->node_count;
     links->reconnect_ms = 0;
     for (size_t i = 0; i < plan->node_count; i++) {

@@ -305,23 +305,29 @@ int64_t lg_node_deadline_ms(const struct lg_node *node)
 /* ---- Start and end
  * ------------------------------------------------------------------------------------ */
 
+static struct lg_legion_setup setup_of(const struct lg_node *node,
+    const struct lg_legion_plan *plan, const struct lg_cluster_plan *all)
+{
+    return (struct lg_legion_setup){
+        .legion = lg_slice_of(plan->name),
+        .name = lg_slice_of(node->cluster->hostname),
+        .uuid = lg_slice_of(node->uuid),
+        .scroll = lg_slice_of(plan->scroll),
+        .pid = (uint64_t)getpid(),
+        .valor = plan->valor,
+        .quorum = plan->quorum,
+        .freq_ms = all->freq_ms,
+        .tolerance_ms = all->tolerance_ms,
+        .skew_tolerance_s = (all->skew_tolerance_ms + 999) / 1000,
+        .death_on_lord_error_ms = all->death_on_lord_error_ms,
+        .phases = plan->phases,
+    };
+}
+
 int lg_node_start(struct lg_node *node)
 {
     const struct lg_cluster_plan *plan = &node->cluster->plan;
-    struct lg_legion_setup setup = {
-        .legion = lg_slice_of(node->plan->name),
-        .name = lg_slice_of(node->cluster->hostname),
-        .uuid = lg_slice_of(node->uuid),
-        .scroll = lg_slice_of(node->plan->scroll),
-        .pid = (uint64_t)getpid(),
-        .valor = node->plan->valor,
-        .quorum = node->plan->quorum,
-        .freq_ms = plan->freq_ms,
-        .tolerance_ms = plan->tolerance_ms,
-        .skew_tolerance_s = (plan->skew_tolerance_ms + 999) / 1000,
-        .death_on_lord_error_ms = plan->death_on_lord_error_ms,
-        .phases = node->plan->phases,
-    };
+    struct lg_legion_setup setup = setup_of(node, node->plan, plan);
     node->update.note_max = LG_LEGION_NOTES_FOR(LG_MEMBERS_MAX);
     node->update.notes = calloc(node->update.note_max, sizeof *node->update.notes);
     node->state = calloc(1, sizeof *node->state);
@@ -343,6 +349,67 @@ int lg_node_start(struct lg_node *node)
     lg_node_feed(node, LG_EVENT_START);
     return 0;
 }
+
+/* ---- Another plan -------------------------------------------------------------------- */
+
+static bool same_secrets(const struct lg_legion_plan *a, const struct lg_legion_plan *b)
+{
+    bool same = a->secret_count == b->secret_count;
+    for (size_t i = 0; i < a->secret_count && same; i++)
+        same = lg_slice_eq(a->secrets[i], b->secrets[i]);
+    return same;
+}
+
+static bool same_setup(const struct lg_legion_setup *a, const struct lg_legion_setup *b)
+{
+    return lg_slice_eq(a->scroll, b->scroll) && a->valor == b->valor && a->quorum == b->quorum &&
+           a->freq_ms == b->freq_ms && a->tolerance_ms == b->tolerance_ms &&
+           a->skew_tolerance_s == b->skew_tolerance_s &&
+           a->death_on_lord_error_ms == b->death_on_lord_error_ms && a->phases == b->phases;
+}
+
+static void tell_core(
+    struct lg_node *node, const struct lg_legion_plan *plan, const struct lg_cluster_plan *all)
+{
+    struct lg_legion_setup before = setup_of(node, node->plan, &node->cluster->plan);
+    struct lg_legion_setup setup = setup_of(node, plan, all);
+    struct lg_legion_event event = {.kind = LG_EVENT_RECONFIGURE,
+        .setup = &setup,
+        .now_ms = lg_node_now_ms(),
+        .wall_ms = clock_ms(CLOCK_REALTIME)};
+    if (same_setup(&before, &setup))
+        return;
+    if (lg_legion_step(node->legion, &event, &node->update) == 0)
+        obey(node);
+    else
+        lg_log(LG_LOG_WARN, "legion",
+            "%s:%u: legion \"%s\": valor, quorum, timings, scroll or hooks for another phase "
+            "changed: restart to use the new",
+            plan->where.file, plan->where.line, plan->name);
+}
+
+void lg_node_change(
+    struct lg_node *node, const struct lg_legion_plan *plan, const struct lg_cluster_plan *all)
+{
+    if (!same_secrets(node->plan, plan) &&
+        lg_seal_change(node->seal, plan->secrets, plan->secret_count))
+        lg_log(LG_LOG_ERROR, "legion", "%s: the new secrets cannot be used", plan->name);
+    lg_links_set(&node->links, plan);
+    if (node->legion) {
+        node->runner.plan = plan;
+        node->runner.timeout_ms = all->hook_timeout_ms;
+        lg_scrolls_limit(&node->scrolls, all->scroll_max, all->scrolls_max);
+        tell_core(node, plan, all);
+    }
+    node->plan = plan;
+    if (!node->legion)
+        return;
+    prepare_state(node);
+    publish(node);
+    feed_hooks(node);
+}
+
+/* ---- End -------------------------------------------------------------------------------- */
 
 void lg_node_free(struct lg_node *node)
 {

@@ -42,6 +42,9 @@ struct lg_cluster {
     struct lg_shm *shm;
     char hostname[LG_LEGION_NAME_MAX + 1];
     struct lg_outputs outputs;
+    lg_cluster_load *load;
+    void *load_arg;
+    bool wants_reload; /* told to, but a hook of the old plan runs */
     struct lg_resolver resolver;
     struct lg_links *links[LG_LEGIONS_MAX]; /* of the nodes, for the resolver */
     size_t count;
@@ -55,6 +58,10 @@ int64_t lg_node_now_ms(void); /* CLOCK_BOOTTIME */
 /* The core, its notes and the runner; then START. 0 or -LG_E_NOMEM. */
 int lg_node_start(struct lg_node *node) LG_MUST_USE;
 void lg_node_free(struct lg_node *node);
+/* Goes over to another plan of the same legion; the old one, which may be freed
+ * afterwards, is still there. No hook runs just now. */
+void lg_node_change(
+    struct lg_node *node, const struct lg_legion_plan *plan, const struct lg_cluster_plan *all);
 /* Feeds an event and does what comes of it, hooks without processes included. */
 void lg_node_feed(struct lg_node *node, enum lg_legion_event_kind kind);
 /* Reads what has come to one of its sockets; a bounded number of datagrams. */

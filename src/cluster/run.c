@@ -120,11 +120,38 @@ static void read_master(struct loop *loop)
 {
     char byte;
     ssize_t got = read(loop->master_fd, &byte, 1);
+    if (got > 0)
+        loop->cluster->wants_reload |= byte == LG_CLUSTER_RELOAD;
     if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
         return;
     loop->master_fd = -1;
     if (loop->stops == 0) /* it may well go while we are leaving */
         stop(loop, "the master is gone");
+}
+
+/* ---- Reload -------------------------------------------------------------------------------- */
+
+static bool hooks_run(const struct lg_cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->count; i++)
+        if (cluster->nodes[i].runner.pid > 0)
+            return true;
+    return false;
+}
+
+/* Once the hooks that run have ended: they are of the old plan. */
+static void reload(struct loop *loop)
+{
+    struct lg_cluster *cluster = loop->cluster;
+    struct lg_conf *conf = NULL;
+    if (!cluster->wants_reload || hooks_run(cluster) || loop->stops)
+        return;
+    cluster->wants_reload = false;
+    if (!cluster->load || cluster->load(cluster->load_arg, &conf))
+        return;
+    if (lg_cluster_change(cluster, conf, false) == 0)
+        lg_log(LG_LOG_INFO, "legion", "the new legion options are in use");
+    lg_conf_free(conf);
 }
 
 /* ---- The loop ------------------------------------------------------------------------------- */
@@ -188,6 +215,7 @@ static bool turn(struct loop *loop)
         read_master(loop);
     for (size_t i = 0; i < cluster->count; i++)
         lg_node_tick(&cluster->nodes[i]);
+    reload(loop);
     lg_resolver_tick(&cluster->resolver, lg_node_now_ms());
     lg_outputs_drain(&cluster->outputs);
     return true;

@@ -6,12 +6,15 @@
 
 int lg_scrolls_init(struct lg_scrolls *scrolls, size_t size_max, size_t list_max)
 {
-    *scrolls = (struct lg_scrolls){
-        .all = calloc(LG_MEMBERS_MAX, sizeof *scrolls->all),
-        .size_max = size_max < LG_LEGION_SCROLL_MAX ? size_max : LG_LEGION_SCROLL_MAX,
-        .list_max = list_max < LG_SHM_SCROLLS_SIZE ? list_max : LG_SHM_SCROLLS_SIZE,
-    };
+    *scrolls = (struct lg_scrolls){.all = calloc(LG_MEMBERS_MAX, sizeof *scrolls->all)};
+    lg_scrolls_limit(scrolls, size_max, list_max);
     return scrolls->all ? 0 : -LG_E_NOMEM;
+}
+
+void lg_scrolls_limit(struct lg_scrolls *scrolls, size_t size_max, size_t list_max)
+{
+    scrolls->size_max = size_max < LG_LEGION_SCROLL_MAX ? size_max : LG_LEGION_SCROLL_MAX;
+    scrolls->list_max = list_max < LG_SHM_SCROLLS_SIZE ? list_max : LG_SHM_SCROLLS_SIZE;
 }
 
 void lg_scrolls_free(struct lg_scrolls *scrolls)

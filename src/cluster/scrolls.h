@@ -22,6 +22,7 @@ struct lg_scrolls {
 
 /* 0 or -LG_E_NOMEM. */
 int lg_scrolls_init(struct lg_scrolls *scrolls, size_t size_max, size_t list_max) LG_MUST_USE;
+void lg_scrolls_limit(struct lg_scrolls *scrolls, size_t size_max, size_t list_max);
 void lg_scrolls_free(struct lg_scrolls *scrolls);
 /* What a member has announced; "" = it has none. True when that is news. */
 bool lg_scrolls_take(struct lg_scrolls *scrolls, const struct lg_legion_message *message);

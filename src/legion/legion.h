@@ -70,6 +70,7 @@ struct lg_legion_event {
     bool hook_failed;
     bool authentic; /* RECEIVE: AEAD, or a valid mac; else our keys in it are void */
     bool counted;   /* RECEIVE: no repetition, so that its sender's clock does not matter */
+    const struct lg_legion_setup *setup; /* RECONFIGURE */
 };
 
 /* ---- What it wants done -------------------------------------------------------- */
