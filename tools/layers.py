@@ -25,6 +25,7 @@ ROWS = (
     ("server", "cluster"),
     ("plugin",),
     ("master",),
+    ("operate",),
     ("main",),
 )
 RANK = {room: rank for rank, row in enumerate(ROWS) for room in row}
@@ -39,7 +40,7 @@ FOREIGN = {
     "uv.h": {"server"},
     "llhttp.h": {"http"},
     "openssl/": {"cluster", "server"},
-    "jansson.h": {"stats"},
+    "jansson.h": {"stats", "operate"},
     "sys/capability.h": {"master"},
     "glusterfs/": set(),
 }
