@@ -22,6 +22,11 @@ __attribute__((format(printf, 3, 4))) static int fail(
 
 /* ---- Text ---------------------------------------------------------------------- */
 
+static bool all_of(const char *text, const char *set)
+{
+    return text[strspn(text, set)] == '\0';
+}
+
 static int parse_path(struct lg_slice text, struct lg_address *address, char why[LG_WHY_SIZE])
 {
     uint64_t port;
@@ -34,6 +39,9 @@ static int parse_path(struct lg_slice text, struct lg_address *address, char why
             text.ptr, sizeof((struct sockaddr_un *)0)->sun_path - 1);
     address->kind = LG_ADDRESS_UNIX;
     memcpy(address->host, text.ptr, text.len);
+    if (all_of(address->host, "0123456789."))
+        return fail(-LG_E_CONF, why, "\"%s\" has no port: expected one, as in %s:4242",
+            address->host, address->host);
     return 0;
 }
 
@@ -60,11 +68,6 @@ static int parse_bracketed(struct lg_address *address, char why[LG_WHY_SIZE])
             "[%s] is a group on every link there is: expected its interface too, as in [%s%%eth0]",
             address->host, address->host);
     return 0;
-}
-
-static bool all_of(const char *text, const char *set)
-{
-    return text[strspn(text, set)] == '\0';
 }
 
 static int parse_host(struct lg_address *address, char why[LG_WHY_SIZE])

@@ -10,7 +10,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define WORDS_MAX 6
+#define WORDS_MAX       6
+#define UWSGI_VALOR_MAX 65535 /* 16 bits in one place, more in others */
 
 struct reader {
     struct lg_cluster_plan *plan;
@@ -104,6 +105,16 @@ static void read_cipher(
     lg_cipher_free(cipher);
 }
 
+static void read_valor(struct reader *r, struct lg_legion_plan *legion, struct lg_slice text)
+{
+    if (lg_slice_u64(text, INT64_MAX, &legion->valor))
+        return;
+    bool is_large = text.len && strspn(text.ptr, "0123456789") >= text.len;
+    lg_cluster_plan_say(r->report, ERROR, legion->where,
+        "legion \"%s\": valor \"%.*s\" is %s: expected 0 (an arbiter, which votes only) or more",
+        legion->name, (int)text.len, text.ptr, is_large ? "too large" : "not a number");
+}
+
 static void read_words(struct reader *r, struct lg_legion_plan *legion, struct lg_slice rest)
 {
     struct lg_slice words[WORDS_MAX];
@@ -121,12 +132,14 @@ static void read_words(struct reader *r, struct lg_legion_plan *legion, struct l
     if (lg_address_parse(words[0], &legion->address, why))
         lg_cluster_plan_say(
             r->report, ERROR, legion->where, "legion \"%s\": address %s", legion->name, why);
-    if (!lg_slice_u64(words[1], INT64_MAX, &legion->valor))
-        lg_cluster_plan_say(r->report, ERROR, legion->where,
-            "legion \"%s\": valor \"%.*s\" is not a number: expected 0 (an arbiter, which votes "
-            "only) or more",
-            legion->name, (int)words[1].len, words[1].ptr);
+    read_valor(r, legion, words[1]);
     read_cipher(r, legion, words[2], count > 3 ? words[3] : LG_SLICE(""));
+    if (legion->valor > UWSGI_VALOR_MAX && !legion->is_aead)
+        lg_cluster_plan_say(r->report, WARN, legion->where,
+            "legion \"%s\": uWSGI nodes take a valor above %d for another one: expected at most "
+            "that "
+            "while there are any",
+            legion->name, UWSGI_VALOR_MAX);
 }
 
 static void check_double(struct reader *r, const struct lg_legion_plan *legion)
@@ -219,6 +232,13 @@ static void add_node(
             node->text, legion->addr_text);
         return;
     }
+    for (size_t i = 0; i < legion->node_count; i++)
+        if (lg_address_eq(&legion->nodes[i].address, &node->address)) {
+            lg_cluster_plan_say(r->report, WARN, where,
+                "legion-node: \"%s\" was named before for legion \"%s\": it is told once",
+                node->text, legion->name);
+            return;
+        }
     legion->node_count++;
 }
 
@@ -268,12 +288,22 @@ static void read_accept(struct reader *r, const struct lg_setting *setting)
 /* ---- Quorum, scroll ---------------------------------------------------------------------------
  */
 
+static void warn_again(struct reader *r, const struct lg_setting *setting,
+    const struct lg_legion_plan *legion, struct lg_where before)
+{
+    if (before.file)
+        lg_cluster_plan_say(r->report, WARN, setting->where,
+            "%s was set before for legion \"%s\" (%s:%u): this one counts",
+            lg_opt_name(setting->opt), legion->name, before.file, before.line);
+}
+
 static void read_quorum(struct reader *r, const struct lg_setting *setting)
 {
     struct lg_slice rest;
     struct lg_legion_plan *legion = legion_of(r, setting, &rest);
     if (!legion)
         return;
+    warn_again(r, setting, legion, legion->quorum_where);
     legion->quorum_where = setting->where;
     legion->majority = lg_slice_eq(rest, LG_SLICE("majority"));
     if (!legion->majority && !lg_slice_u64(rest, LG_MEMBERS_MAX + 1, &legion->quorum))
@@ -288,6 +318,8 @@ static void read_scroll(struct reader *r, const struct lg_setting *setting)
     struct lg_legion_plan *legion = legion_of(r, setting, &rest);
     if (!legion)
         return;
+    warn_again(r, setting, legion, legion->scroll_where);
+    legion->scroll_where = setting->where;
     int64_t max = lg_conf_number(r->conf, LG_OPT_legion_scroll_max_size);
     if (rest.len > (size_t)max)
         lg_cluster_plan_say(r->report, ERROR, setting->where,
@@ -444,11 +476,14 @@ static void read_numbers(struct reader *r)
     for (size_t i = 0; i < 2; i++)
         if (lg_conf_count(conf, both[i]))
             last = lg_conf_at(conf, both[i], lg_conf_count(conf, both[i]) - 1);
-    if (last)
-        lg_cluster_plan_say(r->report, WARN, last->where,
-            "legion-tolerance (%lld ms) is less than 5 times legion-freq (%lld ms): a few lost "
-            "packets look like a dead node",
-            (long long)plan->tolerance_ms, (long long)plan->freq_ms);
+    if (!last)
+        return;
+    bool never = plan->tolerance_ms <= plan->freq_ms;
+    lg_cluster_plan_say(r->report, never ? ERROR : WARN, last->where,
+        "legion-tolerance (%lld ms) is %s legion-freq (%lld ms): %s", (long long)plan->tolerance_ms,
+        never ? "no more than" : "less than 5 times", (long long)plan->freq_ms,
+        never ? "every node would be lost between two packets"
+              : "a few lost packets look like a dead node");
 }
 
 static void read_setting(struct reader *r, const struct lg_setting *setting)

@@ -45,6 +45,7 @@ struct lg_legion_plan {
     bool majority;
     struct lg_where quorum_where;
     const char *scroll; /* "" = none */
+    struct lg_where scroll_where;
     size_t node_count;
     struct lg_plan_node nodes[LG_NODES_MAX];
     size_t hook_count;

@@ -177,6 +177,36 @@ static void quorums(void **state)
         "few lost packets look like a dead node\n");
 }
 
+static void what_was_silent_is_said(void **state)
+{
+    (void)state;
+    expect(HEAD A NODE "legion-freq = 20\n",
+        "t.ini:5: error: legion-tolerance (15000 ms) is no more than legion-freq (20000 ms): every "
+        "node would be lost between two packets\n");
+    expect(HEAD A NODE "legion-quorum = a 1\nlegion-quorum = a 2\n",
+        "t.ini:6: warning: legion-quorum was set before for legion \"a\" (t.ini:5): this one "
+        "counts\n");
+    expect(HEAD A NODE "legion-scroll = a x\nlegion-scroll = a y\n",
+        "t.ini:6: warning: legion-scroll was set before for legion \"a\" (t.ini:5): this one "
+        "counts\n");
+    expect(HEAD A NODE NODE, "t.ini:5: warning: legion-node: \"127.0.0.2:4242\" was named before "
+                             "for legion \"a\": it is "
+                             "told once\n");
+    expect(HEAD A NODE "legion-node = a 127.0.0.3\n",
+        "t.ini:5: error: legion-node: \"127.0.0.3\" has no port: expected one, as in "
+        "127.0.0.3:4242\n");
+    expect(HEAD "legion = a 127.0.0.1:4242 65536 aes-128-cbc:hello\n" NODE,
+        "t.ini:3: warning: legion \"a\": uWSGI nodes take a valor above 65535 for another one: "
+        "expected at most that while there are any\n");
+    expect(HEAD "legion = a 127.0.0.1:4242 65536 aes-256-gcm:hello\n" NODE, "");
+    expect(HEAD "legion = a 127.0.0.1:4242 18446744073709551616 aes-256-gcm:hello\n" NODE,
+        "t.ini:3: error: legion \"a\": valor \"18446744073709551616\" is too large: expected 0 (an "
+        "arbiter, which votes only) or more\n");
+    expect(HEAD A NODE "legion-freq = 0.1\nlegion-tolerance = 500ms\n"
+                       "legion-death-on-lord-error = 3s\nlegion-hook-timeout = 1.5m\n",
+        "");
+}
+
 static void plan_of(const char *ini, struct lg_cluster_plan *plan)
 {
     struct world world = {0};
@@ -247,6 +277,7 @@ int main(void)
         cmocka_unit_test(hooks),
         cmocka_unit_test(secrets),
         cmocka_unit_test(quorums),
+        cmocka_unit_test(what_was_silent_is_said),
         cmocka_unit_test(majority_counts_distinct_addresses),
         cmocka_unit_test(order_in_the_file_is_free),
     };
