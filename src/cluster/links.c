@@ -198,6 +198,17 @@ static int send_one(
     return sendto(links->fd, datagram, len, flags, to, link->endpoint.len) >= 0 ? 0 : errno;
 }
 
+static void note_failure(
+    struct lg_links *links, const struct lg_link *link, int err, int64_t now_ms)
+{
+    links->wants_names |= link->address->kind == LG_ADDRESS_NAME;
+    if (!worth_a_line(err) || now_ms < links->said_ms + FAILED_EVERY_MS)
+        return;
+    links->said_ms = now_ms;
+    lg_log(LG_LOG_WARN, "legion", "%s: nothing goes out to %s: %s", links->legion, link->text,
+        strerror(err));
+}
+
 void lg_links_send(struct lg_links *links, const char *datagram, size_t len, int64_t now_ms)
 {
     if (now_ms >= links->reconnect_ms) {
@@ -209,15 +220,25 @@ void lg_links_send(struct lg_links *links, const char *datagram, size_t len, int
         if (link->is_self || link->endpoint.len == 0)
             continue;
         int err = send_one(links, link, datagram, len);
-        if (!err)
-            continue;
-        links->wants_names |= link->address->kind == LG_ADDRESS_NAME;
-        if (!worth_a_line(err) || now_ms < links->said_ms + FAILED_EVERY_MS)
-            continue;
-        links->said_ms = now_ms;
-        lg_log(LG_LOG_WARN, "legion", "%s: nothing goes out to %s: %s", links->legion, link->text,
-            strerror(err));
+        if (err)
+            note_failure(links, link, err, now_ms);
     }
+}
+
+void lg_links_heard(struct lg_links *links, int fd, int64_t now_ms)
+{
+    for (size_t i = 0; i < links->count; i++)
+        if (links->all[i].fd == fd)
+            links->all[i].heard_ms = now_ms;
+}
+
+void lg_links_failed(struct lg_links *links, int fd, int err, int64_t now_ms)
+{
+    for (size_t i = 0; i < links->count; i++)
+        if (links->all[i].fd == fd) {
+            note_failure(links, &links->all[i], err, now_ms);
+            return;
+        }
 }
 
 size_t lg_links_poll(const struct lg_links *links, struct pollfd *polls, size_t max)
@@ -248,11 +269,29 @@ bool lg_links_resolved(struct lg_links *links, size_t index, const struct lg_end
     return true;
 }
 
-bool lg_links_have_names(const struct lg_links *links, bool unresolved_only)
+bool lg_links_have_names(const struct lg_links *links)
 {
-    for (size_t i = 0; i < links->count; i++)
-        if (links->all[i].address->kind == LG_ADDRESS_NAME &&
-            (!unresolved_only || links->all[i].endpoint.len == 0))
-            return true;
-    return false;
+    return lg_links_names_due_ms(links, 0) != INT64_MAX;
+}
+
+static int64_t name_due_ms(
+    const struct lg_links *links, const struct lg_link *link, int64_t last_ms)
+{
+    if (link->endpoint.len == 0 || links->wants_names)
+        return last_ms + LG_NAMES_FAILED_MS;
+    int64_t silent_from_ms = link->heard_ms > last_ms ? link->heard_ms : last_ms;
+    bool soon = !link->is_self && silent_from_ms + LG_NAMES_SILENT_MS < last_ms + LG_NAMES_EVERY_MS;
+    return soon ? silent_from_ms + LG_NAMES_SILENT_MS : last_ms + LG_NAMES_EVERY_MS;
+}
+
+int64_t lg_links_names_due_ms(const struct lg_links *links, int64_t last_ms)
+{
+    int64_t due_ms = INT64_MAX;
+    for (size_t i = 0; i < links->count; i++) {
+        const struct lg_link *link = &links->all[i];
+        int64_t at_ms =
+            link->address->kind == LG_ADDRESS_NAME ? name_due_ms(links, link, last_ms) : INT64_MAX;
+        due_ms = at_ms < due_ms ? at_ms : due_ms;
+    }
+    return due_ms;
 }

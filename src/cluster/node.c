@@ -6,6 +6,7 @@
 #include "legatus/plugin.h"
 #include "legion/notes.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -260,8 +261,12 @@ void lg_node_receive(struct lg_node *node, int fd)
         struct lg_endpoint from = {.len = sizeof from.addr};
         ssize_t got = recvfrom(fd, cluster->datagram, sizeof cluster->datagram,
             MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from.addr, &from.len);
+        if (got < 0 && errno != EAGAIN && errno != EINTR)
+            lg_links_failed(&node->links, fd, errno, lg_node_now_ms());
         if (got < 0)
             return;
+        if (i == 0)
+            lg_links_heard(&node->links, fd, lg_node_now_ms());
         if ((size_t)got > sizeof cluster->datagram)
             refuse(node, &from, "it is too long");
         else

@@ -105,29 +105,24 @@ bool lg_resolver_reaped(struct lg_resolver *resolver, pid_t pid)
     return true;
 }
 
-static bool wants_soon(const struct lg_resolver *resolver)
-{
-    for (size_t i = 0; i < resolver->count; i++)
-        if (resolver->links[i]->wants_names || lg_links_have_names(resolver->links[i], true))
-            return true;
-    return false;
-}
-
 static bool has_names(const struct lg_resolver *resolver)
 {
     for (size_t i = 0; i < resolver->count; i++)
-        if (lg_links_have_names(resolver->links[i], false))
+        if (lg_links_have_names(resolver->links[i]))
             return true;
     return false;
 }
 
 int64_t lg_resolver_due_ms(const struct lg_resolver *resolver)
 {
+    int64_t due_ms = INT64_MAX;
     if (resolver->fd >= 0)
         return resolver->began_ms + LG_RESOLVE_LIMIT_MS;
-    if (!has_names(resolver))
-        return INT64_MAX;
-    return resolver->began_ms + (wants_soon(resolver) ? LG_RESOLVE_AGAIN_MS : LG_RESOLVE_EVERY_MS);
+    for (size_t i = 0; i < resolver->count; i++) {
+        int64_t at_ms = lg_links_names_due_ms(resolver->links[i], resolver->began_ms);
+        due_ms = at_ms < due_ms ? at_ms : due_ms;
+    }
+    return due_ms;
 }
 
 void lg_resolver_tick(struct lg_resolver *resolver, int64_t now_ms)

@@ -8,8 +8,6 @@
 
 #include <sys/types.h>
 
-#define LG_RESOLVE_EVERY_MS 60000 /* all names, whether or not they are in use */
-#define LG_RESOLVE_AGAIN_MS 5000  /* after a failure */
 #define LG_RESOLVE_LIMIT_MS 30000 /* for one round of all names */
 
 struct lg_resolver {
