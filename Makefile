@@ -18,7 +18,7 @@ empty :=
 space := $(empty) $(empty)
 # meson keeps the path it was first set up with; handed over as an option, a
 # changed one takes effect.
-options = --prefix='$(PREFIX)' -Dglusterfs=$(glusterfs) \
+options = --prefix='$(PREFIX)' --libdir=lib -Dglusterfs=$(glusterfs) \
 	-Dpkg_config_path='$(subst $(space),$(empty),$(subst :,$(comma),$(PKG_CONFIG_PATH)))'
 comma := ,
 

@@ -7,9 +7,10 @@
 # Assumes bash and apt, nothing else.
 # SPDX-License-Identifier: Apache-2.0
 
-# What compiles Legatus. node-llhttp carries llhttp's C sources.
+# What compiles Legatus. node-llhttp carries llhttp's C sources; libglusterfs-dev
+# forgets that its .pc file wants uuid-dev.
 packages_build=(gcc libc6-dev make meson ninja-build pkg-config libuv1-dev node-llhttp libssl-dev
-    libjansson-dev libcap-dev uthash-dev libglusterfs-dev)
+    libjansson-dev libcap-dev libglusterfs-dev uuid-dev)
 # What ./demo runs besides: glusterfsd for its brick, mime types, curl.
 packages_demo=(glusterfs-server media-types curl python3 procps)
 # What ./check needs besides: the second compiler, the test runners, real peers.

@@ -61,7 +61,9 @@ struct lg_plugin {
     /* Worker, after privileges are dropped, before its loop runs. Threads may
      * be started from here on. Returns 0 or -1 (logged; the worker exits). */
     int (*start)(void *state, struct lg_worker *worker);
-    /* Worker, after the last request; the process exits next. May be NULL. */
+    /* Worker, when its loop has ended and the process is about to exit: flush
+     * what must not be lost. Handlers that hang may still be inside `handle`, so
+     * what they use must stay. May be NULL. */
     void (*stop)(void *state);
     /* Master, when the configuration goes away (reload). May be NULL. */
     void (*release)(void *state);

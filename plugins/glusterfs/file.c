@@ -109,14 +109,12 @@ static void answer_failed(
 }
 
 /* The gfid names the file on every node, and another one after a replacement. */
-static char *make_etag(struct lg_request *request, glfs_object_t *object, const struct stat *stat)
+static char *make_etag(
+    struct lg_request *request, const struct gl_node *node, const struct stat *stat)
 {
-    unsigned char gfid[GFID_SIZE];
-    char hex[2 * GFID_SIZE + 1];
-    if (glfs_h_extract_handle(object, gfid, sizeof gfid) != sizeof gfid)
-        return NULL;
-    for (size_t i = 0; i < sizeof gfid; i++)
-        snprintf(hex + 2 * i, 3, "%02x", gfid[i]);
+    char hex[2 * GL_GFID_SIZE + 1];
+    for (size_t i = 0; i < GL_GFID_SIZE; i++)
+        snprintf(hex + 2 * i, 3, "%02x", node->gfid[i]);
     return lg_request_printf(request, "\"%s-%llx-%llx\"", hex,
         (unsigned long long)stat->st_mtim.tv_sec * 1000000000ull +
             (unsigned long long)stat->st_mtim.tv_nsec,
@@ -124,13 +122,13 @@ static char *make_etag(struct lg_request *request, glfs_object_t *object, const 
 }
 
 /* Begins the answer; as lg_answer_entity. */
-static int answer_head(struct lg_request *request, const char *name, glfs_object_t *object,
+static int answer_head(struct lg_request *request, const char *name, const struct gl_node *node,
     const struct stat *stat, struct lg_plan *ret_plan)
 {
     const struct lg_entity entity = {
         .size = stat->st_size,
         .mtime_s = stat->st_mtim.tv_sec,
-        .etag = make_etag(request, object, stat),
+        .etag = make_etag(request, node, stat),
         .content_type = lg_mime_type(request, name),
     };
     return lg_answer_entity(request, &entity, ret_plan);
@@ -173,12 +171,12 @@ static char *read_small(struct gl_session *session, glfs_object_t *object, const
     return bytes;
 }
 
-static void answer_small(struct lg_request *request, const char *name, glfs_object_t *object,
-    const struct stat *stat, char *bytes)
+static void answer_small(
+    struct lg_request *request, const char *name, const struct gl_node *node, char *bytes)
 {
     struct lg_plan plan;
     const char *data;
-    if (answer_head(request, name, object, stat, &plan) != 1) {
+    if (answer_head(request, name, node, &node->stat, &plan) != 1) {
         free(bytes);
         return;
     }
@@ -190,11 +188,11 @@ static void answer_small(struct lg_request *request, const char *name, glfs_obje
 }
 
 static void answer_large(struct lg_request *request, const struct call *call, const char *name,
-    struct gl_session *session, glfs_object_t *object)
+    struct gl_session *session, const struct gl_node *node)
 {
     struct lg_plan plan;
     struct stat stat;
-    glfs_fd_t *fd = glfs_h_open(session->fs, object, O_RDONLY);
+    glfs_fd_t *fd = glfs_h_open(session->fs, node->object, O_RDONLY);
     if (!fd) {
         answer_failed(request, call, "open", errno ? errno : EIO);
         return;
@@ -205,7 +203,7 @@ static void answer_large(struct lg_request *request, const struct call *call, co
         gl_fd_close(call->mount, fd);
         return;
     }
-    if (answer_head(request, name, object, &stat, &plan) != 1) {
+    if (answer_head(request, name, node, &stat, &plan) != 1) {
         gl_fd_close(call->mount, fd);
         return;
     }
@@ -216,22 +214,23 @@ static void answer_file(struct lg_request *request, const struct call *call, con
     struct gl_session *session, const struct gl_node *node)
 {
     struct lg_plan plan;
-    const struct stat *stat = &node->stat;
     char *bytes = NULL;
+    int err = gl_access(session, node);
+    if (err) {
+        answer_failed(request, call, "read", err);
+        return;
+    }
     if (lg_request_is_head(request)) {
-        /* A GET would have to open it. */
-        if (glfs_h_access(session->fs, node->object, R_OK))
-            answer_failed(request, call, "open", errno ? errno : EIO);
-        else if (answer_head(request, name, node->object, stat, &plan) == 1)
+        if (answer_head(request, name, node, &node->stat, &plan) == 1)
             lg_answer_error(request, 500, 0); /* HEAD has no body to plan */
         return;
     }
-    if ((size_t)stat->st_size <= SMALL_MAX)
-        bytes = read_small(session, node->object, stat);
+    if ((size_t)node->stat.st_size <= SMALL_MAX)
+        bytes = read_small(session, node->object, &node->stat);
     if (bytes)
-        answer_small(request, name, node->object, stat, bytes);
+        answer_small(request, name, node, bytes);
     else
-        answer_large(request, call, name, session, node->object);
+        answer_large(request, call, name, session, node);
 }
 
 /* ---- directories ---- */

@@ -9,8 +9,10 @@
  *   server.c   server lists; pure
  *   probe.c    which server of a list is alive
  *   mount.c    the thread that connects a mount, and connects it again
+ *   session.c  one attempt to connect
  *   queue.c    a thread that runs jobs in order
  *   walk.c     a path -> the file it names inside the volume
+ *   access.c   whether a file may be read
  *   status.c   errno -> status; the log lines about a volume coming and going
  *   file.c     the handler: a file -> an answer
  *   body.c     the body of a large file, as a pipeline of reads
@@ -133,7 +135,8 @@ void gl_queue_add(struct gl_queue *queue, struct gl_job *job);
 int gl_thread_start(const char *name, void *(*fn)(void *arg), void *arg);
 int64_t gl_now_ms(void); /* monotonic */
 
-/* ---- mount.c, walk.c ------------------------------------------------------------------ */
+/* ---- mount.c, session.c, walk.c
+ * ------------------------------------------------------------------ */
 
 /* Directories met on the way to files, kept open for a moment: a path whose
  * directories are here costs one call. */
@@ -147,12 +150,25 @@ struct gl_dirs {
     size_t hand; /* bucket where the next eviction begins to look */
 };
 
+/* Files this process may read, as they were when that was asked. */
+#define GL_GFID_SIZE   16
+#define GL_ALLOWED_MAX 4096
+struct gl_allowed_file {
+    unsigned char gfid[GL_GFID_SIZE];
+    struct timespec changed;
+};
+struct gl_allowed {
+    pthread_mutex_t lock;
+    struct gl_allowed_file files[GL_ALLOWED_MAX]; /* by gfid; a newcomer takes the place */
+};
+
 /* One connection to a volume. Never freed: a call may hang in it for as long
  * as gfapi likes, and glfs_fini takes ten seconds; the worker leaves by _exit. */
 struct gl_session {
     glfs_t *fs;
     glfs_object_t *root;
     struct gl_dirs dirs;
+    struct gl_allowed allowed;
 };
 
 enum gl_away { GL_HERE, GL_AWAY, GL_AWAY_UNSAID /* too soon to say it again */ };
@@ -165,10 +181,9 @@ struct gl_mount {
     _Atomic(struct gl_session *) session; /* NULL until connected */
     atomic_int away;                      /* enum gl_away; only once connected */
     _Atomic int64_t away_since_ms;
-    _Atomic int64_t away_said_ms;  /* when the log last said so; 0 = never */
-    _Atomic int64_t init_since_ms; /* glfs_init is under way; 0 = it is not */
-    struct gl_queue reader;        /* submits reads: glfs_pread_async may block while the
-                                      volume's graph is being exchanged */
+    _Atomic int64_t away_said_ms; /* when the log last said so; 0 = never */
+    struct gl_queue reader;       /* submits reads: glfs_pread_async may block while the
+                                     volume's graph is being exchanged */
     struct gl_queue closer;
     struct gl_body *bodies; /* under way; loop only */
     bool watching;          /* a stall timer is pending; loop only */
@@ -177,10 +192,18 @@ struct gl_mount {
 /* In `start`: begins to connect in the background. 0 or -1. */
 int gl_mount_start(struct gl_mount *mount);
 
+/* The mount's connecting thread. Connects through the server of that index
+ * (of no meaning with a volfile) within `limit_ms`. 0; -1 with the reason in
+ * `ret_why`; or -ETIMEDOUT with a reason, and the attempt goes on: should it
+ * succeed while the mount has no session, it sets one. */
+int gl_session_new(struct gl_mount *mount, size_t server, int64_t limit_ms,
+    struct gl_session **ret_session, char *ret_why, size_t why_size);
+
 /* A file or directory inside the volume. */
 struct gl_node {
     glfs_object_t *object; /* close with glfs_h_close */
     struct stat stat;
+    unsigned char gfid[GL_GFID_SIZE];
 };
 
 /* Handler thread. Resolves `path` inside the volume: "." and ".." are obeyed,
@@ -188,6 +211,12 @@ struct gl_node {
  * errno; a path that would leave is ENOENT. */
 int gl_walk(struct gl_session *session, const char *path, struct gl_node *ret_node);
 void gl_dirs_init(struct gl_dirs *dirs);
+
+/* ---- access.c ------------------------------------------------------------------------------- */
+
+/* Handler thread. Whether this process may read the file: 0 or an errno. */
+int gl_access(struct gl_session *session, const struct gl_node *node);
+void gl_allowed_init(struct gl_allowed *allowed);
 
 /* ---- status.c: any thread ------------------------------------------------------------------ */
 

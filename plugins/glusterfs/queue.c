@@ -16,9 +16,12 @@ int64_t gl_now_ms(void)
  * gfapi's threads inherit the mask from the one that calls glfs_init. */
 int gl_thread_start(const char *name, void *(*fn)(void *arg), void *arg)
 {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
     sigset_t all, old;
     pthread_t thread;
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&all, faults[i]); /* blocked, they would kill without a word */
     if (pthread_sigmask(SIG_SETMASK, &all, &old))
         return -1;
     int err = pthread_create(&thread, NULL, fn, arg);

@@ -230,6 +230,18 @@ static bool enter_kept(struct walk *walk, size_t len)
     return true;
 }
 
+/* Takes over `object`. */
+static int make_node(glfs_object_t *object, const struct stat *stat, struct gl_node *ret_node)
+{
+    struct gl_node node = {.object = object, .stat = *stat};
+    if (glfs_h_extract_handle(object, node.gfid, sizeof node.gfid) != sizeof node.gfid) {
+        glfs_h_close(object);
+        return -1;
+    }
+    *ret_node = node;
+    return 0;
+}
+
 /* The end of the path. */
 static int arrive(
     glfs_object_t *object, const struct stat *stat, const char *tail, struct gl_node *ret_node)
@@ -238,8 +250,7 @@ static int arrive(
         glfs_h_close(object);
         return ENOTDIR;
     }
-    *ret_node = (struct gl_node){.object = object, .stat = *stat};
-    return ARRIVED;
+    return make_node(object, stat, ret_node) ? EIO : ARRIVED;
 }
 
 /* Asks the volume for the name at walk->at + at_len. As step. */
@@ -303,12 +314,12 @@ static int step(
 
 static int find_root(struct walk *walk, struct gl_node *ret_node)
 {
-    struct gl_node node;
-    node.object = glfs_h_lookupat(walk->session->fs, walk->session->root, ".", &node.stat, 0);
-    if (!node.object)
+    struct stat stat;
+    errno = 0;
+    glfs_object_t *root = glfs_h_lookupat(walk->session->fs, walk->session->root, ".", &stat, 0);
+    if (!root)
         return errno ? errno : EIO;
-    *ret_node = node;
-    return 0;
+    return make_node(root, &stat, ret_node) ? EIO : 0;
 }
 
 static int walk_path(struct walk *walk, struct gl_node *ret_node)

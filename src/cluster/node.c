@@ -219,9 +219,11 @@ static const char *refusal_text(enum lg_legion_refusal refusal)
     case LG_REFUSED_SKEW:
         return "its clock is too far from ours (legion-skew-tolerance)";
     case LG_REFUSED_STALE:
-        return "it announces a death older than the node's last packet";
+        return "it is older than the node's last packet";
     case LG_REFUSED_FULL:
         return "the legion has too many members";
+    case LG_REFUSED_UNSAFE:
+        return "it is without what Legatus' packets carry (legion-safe)";
     default:
         return NULL;
     }

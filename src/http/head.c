@@ -115,10 +115,10 @@ static int append_status(struct lg_buf *out, int status)
     return lg_buf_printf(out, "HTTP/1.1 %d %s\r\n", status, lg_http_reason(status));
 }
 
-static int append_headers(struct lg_buf *out, const struct lg_response *response)
+static int append_headers(struct lg_buf *out, const struct lg_header *headers, size_t count)
 {
-    for (size_t i = 0; i < response->header_count; i++) {
-        const struct lg_header *header = &response->headers[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct lg_header *header = &headers[i];
         int err = is_ours(header->name) ? 0 : append_field(out, header->name, header->value);
         if (err)
             return err;
@@ -182,7 +182,9 @@ int lg_http_head_render(const struct lg_response *response, const struct lg_http
     if (!err && answer->server.ptr)
         err = append_field(out, LG_SLICE("Server"), answer->server);
     if (!err)
-        err = append_headers(out, response);
+        err = append_headers(out, response->headers, response->header_count);
+    if (!err)
+        err = append_headers(out, answer->extra, answer->extra_count);
     if (!err)
         err = append_framing(out, response, answer, &framing);
     if (!err)

@@ -22,11 +22,13 @@ enum lg_http_body {
 /* What the connection knows about the answer besides its head. */
 struct lg_http_answer {
     enum lg_http_wire wire;
-    uint8_t http_minor;     /* what the client speaks: 0 or 1 */
-    bool is_head;           /* the request was HEAD */
-    bool keep_alive;        /* both the client and we are willing */
-    struct lg_slice date;   /* lg_http_date_at; ptr NULL = no Date */
-    struct lg_slice server; /* Server's value; ptr NULL = none */
+    uint8_t http_minor;            /* what the client speaks: 0 or 1 */
+    bool is_head;                  /* the request was HEAD */
+    bool keep_alive;               /* both the client and we are willing */
+    struct lg_slice date;          /* lg_http_date_at; ptr NULL = no Date */
+    struct lg_slice server;        /* Server's value; ptr NULL = none */
+    const struct lg_header *extra; /* added behind the response's own; borrowed */
+    size_t extra_count;
 };
 
 struct lg_http_framing {

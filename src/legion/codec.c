@@ -105,6 +105,59 @@ int lg_legion_dict_put(
     return 0;
 }
 
+/* ---- Echoes ------------------------------------------------------------------ */
+
+static uint64_t digit(char c)
+{
+    return (uint64_t)(c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
+}
+
+uint64_t lg_legion_id(const char uuid[LG_LEGION_UUID_LEN])
+{
+    uint64_t half[2] = {0, 0};
+    size_t digits = 0;
+    for (size_t i = 0; i < LG_LEGION_UUID_LEN; i++)
+        if (uuid[i] != '-') {
+            half[digits / 16 & 1] = half[digits / 16 & 1] << 4 | digit(uuid[i]);
+            digits++;
+        }
+    return half[0] ^ half[1];
+}
+
+static void write_u64le(char *at, uint64_t value)
+{
+    for (unsigned i = 0; i < 8; i++)
+        at[i] = (char)(value >> 8 * i & 0xff);
+}
+
+static uint64_t read_u64le(const char *at)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < 8; i++)
+        value |= (uint64_t)(unsigned char)at[i] << 8 * i;
+    return value;
+}
+
+int lg_legion_echo_put(char *out, size_t size, size_t *len, uint64_t id, uint64_t stamp_us)
+{
+    if (*len > size || size - *len < LG_LEGION_ECHO_SIZE)
+        return -LG_E_LIMIT;
+    write_u64le(out + *len, id);
+    write_u64le(out + *len + 8, stamp_us);
+    *len += LG_LEGION_ECHO_SIZE;
+    return 0;
+}
+
+uint64_t lg_legion_echo_find(struct lg_slice echoes, uint64_t id)
+{
+    char wanted[8];
+    write_u64le(wanted, id);
+    for (size_t at = 0; at + LG_LEGION_ECHO_SIZE <= echoes.len; at += LG_LEGION_ECHO_SIZE)
+        if (memcmp(echoes.ptr + at, wanted, sizeof wanted) == 0)
+            return read_u64le(echoes.ptr + at + 8);
+    return 0;
+}
+
 /* ---- Values ------------------------------------------------------------------ */
 
 bool lg_legion_uuid_ok(struct lg_slice uuid)
@@ -164,6 +217,16 @@ enum key {
     KEY_LORD_UUID,
     KEY_SCROLL,
     KEY_DEAD,
+    KEY_STAMP, /* from here on: ours */
+    KEY_PROMISE,
+    KEY_QUORUM,
+    KEY_STAND,
+    KEY_REACH,
+    KEY_TITLE,
+    KEY_RELEASED,
+    KEY_VOTED,
+    KEY_ECHOES, /* not in answers */
+    KEY_VOTE,   /* absent when there is none */
     KEY_COUNT,
     KEY_REQUIRED = KEY_SCROLL, /* all before it must be there */
 };
@@ -181,6 +244,16 @@ static const struct lg_slice key_names[KEY_COUNT] = {
     [KEY_LORD_UUID] = LG_SLICE("lord_uuid"),
     [KEY_SCROLL] = LG_SLICE("scroll"),
     [KEY_DEAD] = LG_SLICE("dead"),
+    [KEY_STAMP] = LG_SLICE("stamp"),
+    [KEY_PROMISE] = LG_SLICE("promise"),
+    [KEY_QUORUM] = LG_SLICE("quorum"),
+    [KEY_STAND] = LG_SLICE("stand"),
+    [KEY_REACH] = LG_SLICE("reach"),
+    [KEY_TITLE] = LG_SLICE("title"),
+    [KEY_RELEASED] = LG_SLICE("released"),
+    [KEY_VOTED] = LG_SLICE("voted"),
+    [KEY_ECHOES] = LG_SLICE("echoes"),
+    [KEY_VOTE] = LG_SLICE("vote"),
 };
 
 static enum key key_of(struct lg_slice name)
@@ -215,8 +288,59 @@ static bool set_text(struct lg_legion_message *m, enum key key, struct lg_slice 
     }
 }
 
+static bool read_promise(struct lg_slice text, int64_t *ret_ms)
+{
+    uint64_t value;
+    if (!lg_slice_u64(text, INT32_MAX, &value) || value == 0)
+        return false;
+    *ret_ms = (int64_t)value;
+    return true;
+}
+
+/* "UUID EPOCH ECHO PROMISE" */
+static bool read_vote(struct lg_slice text, struct lg_legion_ballot *ballot)
+{
+    struct lg_slice rest = text;
+    ballot->vote_uuid = lg_slice_cut(rest, ' ', &rest);
+    struct lg_slice epoch = lg_slice_cut(rest, ' ', &rest);
+    struct lg_slice echo = lg_slice_cut(rest, ' ', &rest);
+    return lg_legion_uuid_ok(ballot->vote_uuid) &&
+           lg_slice_u64(epoch, LG_LEGION_EPOCH_MAX, &ballot->vote_epoch) &&
+           lg_slice_u64(echo, INT64_MAX, &ballot->vote_echo_us) &&
+           read_promise(rest, &ballot->vote_promise_ms);
+}
+
+static bool set_ballot(struct lg_legion_ballot *ballot, enum key key, struct lg_slice value)
+{
+    switch (key) {
+    case KEY_STAMP:
+        return lg_slice_u64(value, INT64_MAX, &ballot->stamp_us) && ballot->stamp_us > 0;
+    case KEY_PROMISE:
+        return read_promise(value, &ballot->promise_ms);
+    case KEY_QUORUM:
+        return lg_slice_u64(value, UINT64_MAX, &ballot->quorum);
+    case KEY_STAND:
+        return lg_slice_u64(value, LG_LEGION_EPOCH_MAX, &ballot->stand);
+    case KEY_REACH:
+        return lg_slice_u64(value, UINT64_MAX, &ballot->reach);
+    case KEY_TITLE:
+        return lg_slice_u64(value, LG_LEGION_EPOCH_MAX, &ballot->title);
+    case KEY_RELEASED:
+        return lg_slice_u64(value, INT64_MAX, &ballot->released_us);
+    case KEY_VOTED:
+        return lg_slice_u64(value, LG_LEGION_EPOCH_MAX, &ballot->voted);
+    case KEY_ECHOES:
+        ballot->echoes = value;
+        return value.len % LG_LEGION_ECHO_SIZE == 0;
+    default: /* KEY_VOTE */
+        return read_vote(value, ballot);
+    }
+}
+
 static bool set_value(struct lg_legion_message *m, enum key key, struct lg_slice value)
 {
+    if (key >= KEY_STAMP)
+        return set_ballot(&m->ballot, key, value);
     switch (key) {
     case KEY_VALOR:
         return lg_slice_u64(value, UINT64_MAX, &m->valor);
@@ -250,7 +374,10 @@ int lg_legion_decode(struct lg_slice cleartext, struct lg_legion_message *ret_me
         seen |= 1U << key;
     }
     const unsigned required = (1U << KEY_REQUIRED) - 1;
+    const unsigned ballot = (1U << KEY_ECHOES) - (1U << KEY_STAMP);
     if (rest.len || (seen & required) != required)
+        return -LG_E_PROTO;
+    if (seen >> KEY_STAMP && (seen & ballot) != ballot)
         return -LG_E_PROTO;
     *ret_message = message;
     return 0;
@@ -276,6 +403,27 @@ static void put_number(struct writer *w, enum key key, uint64_t number)
     put(w, key, lg_slice_from(text, (size_t)len));
 }
 
+static void put_ballot(struct writer *w, const struct lg_legion_ballot *ballot)
+{
+    put_number(w, KEY_STAMP, ballot->stamp_us);
+    put_number(w, KEY_PROMISE, (uint64_t)ballot->promise_ms);
+    put_number(w, KEY_QUORUM, ballot->quorum);
+    put_number(w, KEY_STAND, ballot->stand);
+    put_number(w, KEY_REACH, ballot->reach);
+    put_number(w, KEY_TITLE, ballot->title);
+    put_number(w, KEY_RELEASED, ballot->released_us);
+    put_number(w, KEY_VOTED, ballot->voted);
+    if (ballot->echoes.ptr)
+        put(w, KEY_ECHOES, ballot->echoes);
+    if (ballot->vote_uuid.len != LG_LEGION_UUID_LEN)
+        return;
+    char text[LG_LEGION_UUID_LEN + 64];
+    int len = snprintf(text, sizeof text, "%.36s %llu %llu %llu", ballot->vote_uuid.ptr,
+        (unsigned long long)ballot->vote_epoch, (unsigned long long)ballot->vote_echo_us,
+        (unsigned long long)ballot->vote_promise_ms);
+    put(w, KEY_VOTE, lg_slice_from(text, (size_t)len));
+}
+
 int lg_legion_encode(
     const struct lg_legion_message *message, char *out, size_t size, size_t *ret_len)
 {
@@ -296,6 +444,8 @@ int lg_legion_encode(
         put(&w, KEY_SCROLL, message->scroll);
     if (message->dead)
         put(&w, KEY_DEAD, LG_SLICE("1"));
+    if (message->ballot.stamp_us)
+        put_ballot(&w, &message->ballot);
     if (w.err)
         return w.err;
     if (message->extra.len > w.size - w.len)

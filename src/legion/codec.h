@@ -18,6 +18,25 @@
 #define LG_LEGION_UUID_LEN   36
 #define LG_LEGION_NAME_MAX   255  /* bytes of a node's name */
 #define LG_LEGION_SCROLL_MAX 4096 /* bytes of a scroll */
+#define LG_LEGION_ECHO_SIZE  16   /* bytes of an echo: u64le id, u64le stamp */
+#define LG_LEGION_EPOCH_MAX  ((uint64_t)1 << 62)
+
+/* The keys of Legatus: docs/legion-protocol.md says what each one means. All
+ * stamps are microseconds of their maker's clock. */
+struct lg_legion_ballot {
+    uint64_t stamp_us;  /* 0 = the message has none of these keys */
+    int64_t promise_ms; /* 1 to INT32_MAX */
+    uint64_t quorum;
+    uint64_t stand;            /* epoch; 0 = does not stand */
+    uint64_t reach;            /* nodes */
+    uint64_t title;            /* epoch; 0 = holds none */
+    uint64_t released_us;      /* 0 = never */
+    uint64_t voted;            /* epoch; 0 = never */
+    struct lg_slice vote_uuid; /* empty = no promise binds the sender */
+    uint64_t vote_epoch, vote_echo_us;
+    int64_t vote_promise_ms;
+    struct lg_slice echoes; /* LG_LEGION_ECHO_SIZE bytes each; a NULL ptr: not said */
+};
 
 /* What one node announces. Slices point into memory of the sender of the
  * struct: the datagram on receipt, the legion on sending. */
@@ -34,8 +53,9 @@ struct lg_legion_message {
     struct lg_slice lord_uuid; /* its uuid; empty before the sender's first round */
     struct lg_slice scroll;    /* empty = none */
     bool dead;                 /* the sender leaves */
-    struct lg_slice extra;     /* encoded dictionary items sent after ours; on receipt
-                                  the whole cleartext, for lg_legion_dict_find */
+    struct lg_legion_ballot ballot;
+    struct lg_slice extra; /* encoded dictionary items sent after ours; on receipt
+                              the whole cleartext, for lg_legion_dict_find */
 };
 
 /* The header of a datagram whose cleartext is `cleartext_len` bytes long. */
@@ -63,5 +83,13 @@ int lg_legion_dict_put(
 
 /* 8-4-4-4-12 hexadecimal digits. */
 bool lg_legion_uuid_ok(struct lg_slice uuid);
+/* The 8-byte id of a uuid that is ok, for echoes. */
+uint64_t lg_legion_id(const char uuid[LG_LEGION_UUID_LEN]);
+
+/* Appends an echo to `out` at *len. 0, or -LG_E_LIMIT. */
+int lg_legion_echo_put(
+    char *out, size_t size, size_t *len, uint64_t id, uint64_t stamp_us) LG_MUST_USE;
+/* The stamp `echoes` has for `id`; 0 when there is none. */
+uint64_t lg_legion_echo_find(struct lg_slice echoes, uint64_t id);
 
 #endif

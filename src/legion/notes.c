@@ -109,6 +109,61 @@ static void render_title(
     }
 }
 
+static const char *mode_text(int64_t mode)
+{
+    switch (mode) {
+    case LG_MODE_SAFE:
+        return "promises decide: with a quorum of more than half of the nodes there are never "
+               "two Lords";
+    case LG_MODE_MIXED:
+        return "a member without promises is alive: uWSGI's rules decide, two Lords are possible";
+    default:
+        return "uWSGI's rules decide, two Lords are possible";
+    }
+}
+
+static const char *reason_text(int64_t reason)
+{
+    static const char *const texts[LG_REASON_COUNT] = {
+        [LG_REASON_NONE] = "for no reason",
+        [LG_REASON_RESIGNED] = "as asked for",
+        [LG_REASON_MAINTENANCE] = "for maintenance",
+        [LG_REASON_CHECK] = "its check fails",
+        [LG_REASON_MIXED] = "a member without promises has come",
+        [LG_REASON_VALOR] = "as an arbiter",
+    };
+    return reason >= 0 && reason < LG_REASON_COUNT ? texts[reason] : texts[0];
+}
+
+static void render_promises(
+    struct line *line, const struct lg_legion_note *note, int name_len, const char *name)
+{
+    switch (note->kind) {
+    case LG_NOTE_MODE:
+        add(line, "[uwsgi-legion] Legion %.*s: %s", name_len, name, mode_text(note->number));
+        return;
+    case LG_NOTE_WAITING:
+        add(line,
+            "[uwsgi-legion] waiting %" PRId64
+            " ms in the Legion %.*s: promises made before may still bind",
+            note->number, name_len, name);
+        return;
+    case LG_NOTE_STEPS_DOWN:
+        add(line, "[uwsgi-legion] giving up the title of the Legion %.*s: %s", name_len, name,
+            reason_text(note->number));
+        return;
+    case LG_NOTE_LAPSED:
+        add(line,
+            "[uwsgi-legion] the title of the Legion %.*s is over and its unlord hooks did not "
+            "succeed",
+            name_len, name);
+        return;
+    default: /* LG_NOTE_QUORUM_IS */
+        add(line, "[uwsgi-legion] %s has another quorum for the Legion %.*s: %" PRIu64,
+            note->who.name, name_len, name, note->quorum);
+    }
+}
+
 static void render_trouble(
     struct line *line, const struct lg_legion_note *note, int name_len, const char *name)
 {
@@ -131,6 +186,13 @@ static void render_trouble(
         return;
     case LG_NOTE_RESUMED:
         add(line, "[uwsgi-legion] back in the Legion %.*s", name_len, name);
+        return;
+    case LG_NOTE_MODE:
+    case LG_NOTE_WAITING:
+    case LG_NOTE_STEPS_DOWN:
+    case LG_NOTE_LAPSED:
+    case LG_NOTE_QUORUM_IS:
+        render_promises(line, note, name_len, name);
         return;
     default: /* LG_NOTE_HOOKS_LOST */
         add(line, "[uwsgi-legion] too many hooks waiting in the Legion %.*s: no %s hook for %s",
@@ -167,7 +229,12 @@ bool lg_legion_note_is_warning(const struct lg_legion_note *note)
     case LG_NOTE_PHASE_FAILED:
     case LG_NOTE_SUSPENDED:
     case LG_NOTE_HOOKS_LOST:
+    case LG_NOTE_LAPSED:
+    case LG_NOTE_QUORUM_IS:
+    case LG_NOTE_STEPS_DOWN:
         return true;
+    case LG_NOTE_MODE:
+        return note->number != LG_MODE_SAFE;
     default:
         return false;
     }

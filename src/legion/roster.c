@@ -19,11 +19,39 @@ static bool same_node(const struct lg_legion_who *who, const struct lg_legion_me
            lg_slice_eq(lg_slice_of(who->name), message->name);
 }
 
-struct lg_legion_member *lg_roster_find(
-    struct lg_roster *roster, const struct lg_legion_message *message)
+static uint64_t weight(const struct lg_legion_who *who)
 {
+    uint64_t sum = who->valor;
+    for (size_t i = 0; i < LG_LEGION_UUID_LEN; i++)
+        sum += (unsigned char)who->uuid[i];
+    return sum;
+}
+
+static bool same_uuid(const struct lg_legion_member *member, const char *uuid)
+{
+    return memcmp(member->who.uuid, uuid, LG_LEGION_UUID_LEN) == 0;
+}
+
+struct lg_legion_member *lg_roster_find(
+    struct lg_roster *roster, const struct lg_legion_message *message, bool safe)
+{
+    uint64_t id = lg_legion_id(message->uuid.ptr);
+    for (size_t i = 0; i < roster->count; i++) {
+        struct lg_legion_member *member = &roster->members[i];
+        if (roster->ids[i] != id)
+            continue;
+        if (same_node(&member->who, message) ||
+            (safe && member->safe && same_uuid(member, message->uuid.ptr)))
+            return member;
+    }
+    return NULL;
+}
+
+struct lg_legion_member *lg_roster_by_uuid(struct lg_roster *roster, const char *uuid)
+{
+    uint64_t id = lg_legion_id(uuid);
     for (size_t i = 0; i < roster->count; i++)
-        if (same_node(&roster->members[i].who, message))
+        if (roster->ids[i] == id && roster->members[i].safe && same_uuid(&roster->members[i], uuid))
             return &roster->members[i];
     return NULL;
 }
@@ -33,11 +61,26 @@ struct lg_legion_member *lg_roster_add(
 {
     if (roster->count == roster->max)
         return NULL;
-    struct lg_legion_member *member = &roster->members[roster->count++];
+    struct lg_legion_member *member = &roster->members[roster->count];
     *member = (struct lg_legion_member){.who.valor = message->valor};
     copy_text(member->who.name, sizeof member->who.name, message->name);
     copy_text(member->who.uuid, sizeof member->who.uuid, message->uuid);
+    member->id = lg_legion_id(member->who.uuid);
+    member->answered_ms = INT64_MIN;
+    roster->ids[roster->count++] = member->id;
+    roster->sum += weight(&member->who);
     return member;
+}
+
+void lg_roster_rename(struct lg_roster *roster, struct lg_legion_member *member,
+    const struct lg_legion_message *message)
+{
+    if (same_node(&member->who, message))
+        return;
+    roster->sum -= weight(&member->who);
+    member->who.valor = message->valor;
+    copy_text(member->who.name, sizeof member->who.name, message->name);
+    roster->sum += weight(&member->who);
 }
 
 void lg_roster_take(struct lg_legion_member *member, const struct lg_legion_message *message,
@@ -52,39 +95,54 @@ void lg_roster_take(struct lg_legion_member *member, const struct lg_legion_mess
     member->lord_s = message->lord_s;
 }
 
+static void bury(struct lg_roster *roster, const struct lg_legion_member *member)
+{
+    if (!member->safe || roster->grave_max == 0)
+        return;
+    roster->graves[roster->grave_next] = (struct lg_roster_grave){member->id, member->stamp_us};
+    roster->grave_next = (roster->grave_next + 1) % roster->grave_max;
+}
+
+uint64_t lg_roster_buried_us(const struct lg_roster *roster, uint64_t id)
+{
+    uint64_t newest_us = 0;
+    for (size_t i = 0; i < roster->grave_max; i++)
+        if (roster->graves[i].id == id && roster->graves[i].stamp_us > newest_us)
+            newest_us = roster->graves[i].stamp_us;
+    return newest_us;
+}
+
 void lg_roster_remove(struct lg_roster *roster, struct lg_legion_member *member)
 {
-    size_t after = roster->count - (size_t)(member - roster->members) - 1;
+    size_t at = (size_t)(member - roster->members), after = roster->count - at - 1;
+    bury(roster, member);
+    roster->sum -= weight(&member->who);
     memmove(member, member + 1, after * sizeof *member);
+    memmove(&roster->ids[at], &roster->ids[at + 1], after * sizeof *roster->ids);
     roster->count--;
 }
 
-int64_t lg_roster_expiry_ms(const struct lg_roster *roster, int64_t tolerance_ms)
+int64_t lg_roster_member_expiry_ms(const struct lg_legion_member *member, int64_t tolerance_ms)
 {
-    int64_t first_ms = INT64_MAX;
-    for (size_t i = 0; i < roster->count; i++)
-        if (roster->members[i].seen_ms < first_ms)
-            first_ms = roster->members[i].seen_ms;
-    return first_ms == INT64_MAX ? INT64_MAX : first_ms + tolerance_ms;
+    return member->seen_ms + (member->safe ? member->promise_ms : tolerance_ms);
 }
 
-static uint64_t weight(const struct lg_legion_who *who)
+void lg_roster_find_expiry(struct lg_roster *roster, int64_t tolerance_ms)
 {
-    uint64_t sum = who->valor;
-    for (size_t i = 0; i < LG_LEGION_UUID_LEN; i++)
-        sum += (unsigned char)who->uuid[i];
-    return sum;
+    roster->expiry_ms = INT64_MAX;
+    for (size_t i = 0; i < roster->count; i++) {
+        int64_t at_ms = lg_roster_member_expiry_ms(&roster->members[i], tolerance_ms);
+        if (at_ms < roster->expiry_ms)
+            roster->expiry_ms = at_ms;
+    }
 }
 
 uint64_t lg_roster_checksum(const struct lg_roster *roster, const struct lg_legion_who *self)
 {
-    uint64_t sum = self ? weight(self) : 0;
-    for (size_t i = 0; i < roster->count; i++)
-        sum += weight(&roster->members[i].who);
-    return sum;
+    return roster->sum + (self ? weight(self) : 0);
 }
 
-static bool better(const struct lg_legion_who *a, const struct lg_legion_who *b)
+bool lg_roster_better(const struct lg_legion_who *a, const struct lg_legion_who *b)
 {
     if (a->valor != b->valor)
         return a->valor > b->valor;
@@ -97,7 +155,7 @@ const struct lg_legion_who *lg_roster_best(
     const struct lg_legion_who *best = self && self->valor ? self : NULL;
     for (size_t i = 0; i < roster->count; i++) {
         const struct lg_legion_who *who = &roster->members[i].who;
-        if (who->valor && (!best || better(who, best)))
+        if (who->valor && (!best || lg_roster_better(who, best)))
             best = who;
     }
     return best;

@@ -1,11 +1,5 @@
-/* Who is Lord: the tally's consequences and the table of roles. Pure; depends
- * on base only.
- *
- * The classical election of the uwsgi wire: everybody votes for the best
- * candidate it sees, and a quorum of equal views elects. It cannot rule two
- * Lords out (docs, "The election"); it is stricter than uWSGI's where the wire
- * allows: the title goes with the quorum, and a holder of the title is waited
- * for before it is taken over.
+/* The table of roles: what a node becomes, and which hooks that takes. Pure;
+ * depends on base only. Who is elected is decided in classical.c and safe.c.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "legion/internal.h"
 
@@ -31,6 +25,11 @@ static void ignore(
     (void)legion, (void)who, (void)update;
 }
 
+bool lg_title_held(const struct lg_legion *legion)
+{
+    return legion->state.role == LG_ROLE_RISING || legion->state.role == LG_ROLE_LORD;
+}
+
 static void rise(
     struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
 {
@@ -38,7 +37,16 @@ static void rise(
     struct lg_legion_state *state = &legion->state;
     state->role = LG_ROLE_RISING;
     state->epoch = legion->wall_ms > 0 ? (uint64_t)legion->wall_ms : 1;
+    if (state->mode != LG_MODE_CLASSICAL) {
+        if (!legion->ballot.stand) /* elected by uWSGI's rules before we could stand by ours */
+            lg_ballot_stand(legion);
+        state->epoch = legion->ballot.stand;
+    }
+    legion->ballot.unlord_retry_ms = 0;
+    lg_phases_forget(&legion->phases, LG_PHASE_UNLORD);
     state->title_s = legion->wall_ms / 1000 > 0 ? legion->wall_ms / 1000 : 1;
+    /* The votes that made the first lease may be an interval old: new ones at once. */
+    legion->announce_now = state->mode == LG_MODE_SAFE;
     state->lord = legion->self;
     say(update, LG_NOTE_ATTEMPTING, NULL);
     lg_phases_want(&legion->phases, LG_PHASE_LORD);
@@ -64,28 +72,76 @@ static void end(
         update->kill_hooks = true;
 }
 
-/* The title is free for others: they are told at once. */
-static void release(
-    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+static void give_up(struct lg_legion *legion)
 {
     struct lg_legion_state *state = &legion->state;
     state->role = LG_ROLE_FOLLOWER;
     state->epoch = 0;
     state->title_s = 0;
     state->title_until_ms = 0;
+    legion->ballot.stand = 0;
+    legion->ballot.unlord_retry_ms = 0;
+}
+
+/* The title is free for others: they are told at once. */
+static void release(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    bool classical = legion->state.mode == LG_MODE_CLASSICAL;
+    give_up(legion);
+    if (!classical)
+        lg_ballot_release(legion);
     say(update, LG_NOTE_UNLORDED, NULL);
+    legion->announce_now = !classical || !legion->stopping;
     if (legion->stopping) {
         end(legion, who, update);
         return;
     }
-    legion->announce_now = true;
-    legion->announce_dead = lg_legion_suspended(legion);
+    legion->announce_dead = classical && lg_legion_suspended(legion);
+}
+
+/* The lease is over and the unlord hooks are not: nobody is told, everybody is
+ * free anyhow. The hooks are tried again. */
+static void lapsed(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    give_up(legion);
+    if (legion->ballot.promise.own)
+        legion->ballot.promise = (struct lg_promise){0};
+    legion->ballot.unlord_retry_ms = legion->now_ms + legion->setup.tolerance_ms;
+    say(update, LG_NOTE_LAPSED, NULL);
+    if (legion->stopping)
+        end(legion, who, update);
+}
+
+static void unlord_failed(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    if (legion->state.mode != LG_MODE_SAFE)
+        release(legion, who, update);
+    else if (legion->now_ms >= legion->ballot.unlord_until_ms)
+        lapsed(legion, who, update);
+    else
+        legion->ballot.unlord_retry_ms = legion->now_ms + legion->setup.freq_ms;
+}
+
+/* Of a title that lapsed: again, until it succeeds or another title begins. */
+static void unlord_failed_later(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    (void)who, (void)update;
+    if (legion->state.mode == LG_MODE_SAFE)
+        legion->ballot.unlord_retry_ms = legion->now_ms + legion->setup.tolerance_ms;
 }
 
 static void fall(
     struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
 {
+    int64_t least_ms = legion->now_ms + legion->ballot.title_grace_ms;
     legion->state.role = LG_ROLE_FALLING;
+    legion->ballot.unlord_until_ms = legion->state.title_until_ms;
+    if (legion->ballot.unlord_until_ms < least_ms) /* we slept: others are free already */
+        legion->ballot.unlord_until_ms = least_ms;
     if (lg_phases_wants(&legion->phases, LG_PHASE_LORD)) {
         /* No lord hook has begun: there is nothing to undo. */
         lg_phases_forget(&legion->phases, LG_PHASE_LORD);
@@ -95,6 +151,14 @@ static void fall(
     lg_phases_want(&legion->phases, LG_PHASE_UNLORD);
     if (lg_phases_kill(&legion->phases, LG_PHASE_UNLORD))
         update->kill_hooks = true;
+}
+
+/* A title that lapsed is undone at last. */
+static void undone(
+    struct lg_legion *legion, const struct lg_legion_who *who, struct lg_legion_update *update)
+{
+    (void)legion, (void)who;
+    say(update, LG_NOTE_UNLORDED, NULL);
 }
 
 static void outvoted(
@@ -149,21 +213,28 @@ static void ended(
     legion->announce_now = true;
     legion->announce_dead = true;
     update->finished = true;
+    update->persist = legion->state.mode != LG_MODE_CLASSICAL;
+    update->memory = lg_ballot_memory(legion, true);
 }
 
 /* Every role has an answer to everything. */
 static action *const table[LG_ROLE_COUNT][LG_SIGNAL_COUNT] = {
-    /*                     WIN     OUTVOTED  LOST    PAUSED  LORD_OK LORD_FAILED  UNLORD   DEATH
-       STOP */
-    [LG_ROLE_IDLE] = {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
-    [LG_ROLE_FOLLOWER] = {rise, ignore, ignore, ignore, ignore, ignore, ignore, ignore, end},
-    [LG_ROLE_RISING] = {ignore, outvoted, lost, fall, crown, lord_failed, ignore, ignore,
+    /* WIN, OUTVOTED, LOST, QUIT; LORD_OK, LORD_FAILED; UNLORD_OVER, UNLORD_FAILED, LAPSED;
+       DEATH_OVER, STOP */
+    [LG_ROLE_IDLE] = {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore,
+        ignore, ignore},
+    [LG_ROLE_FOLLOWER] = {rise, ignore, ignore, ignore, ignore, ignore, undone, unlord_failed_later,
+        ignore, ignore, end},
+    [LG_ROLE_RISING] = {ignore, outvoted, lost, fall, crown, lord_failed, ignore, ignore, ignore,
+        ignore, stop_lord},
+    [LG_ROLE_LORD] = {ignore, outvoted, lost, fall, ignore, ignore, ignore, ignore, ignore, ignore,
         stop_lord},
-    [LG_ROLE_LORD] = {ignore, outvoted, lost, fall, ignore, ignore, ignore, ignore, stop_lord},
-    [LG_ROLE_FALLING] = {ignore, ignore, ignore, ignore, ignore, ignore, release, ignore,
-        stop_later},
-    [LG_ROLE_ENDING] = {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ended, ignore},
-    [LG_ROLE_ENDED] = {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+    [LG_ROLE_FALLING] = {ignore, ignore, ignore, ignore, ignore, ignore, release, unlord_failed,
+        lapsed, ignore, stop_later},
+    [LG_ROLE_ENDING] = {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore,
+        ended, ignore},
+    [LG_ROLE_ENDED] = {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore,
+        ignore, ignore},
 };
 
 void lg_title_signal(struct lg_legion *legion, enum lg_title_signal signal,
@@ -182,7 +253,8 @@ static void phase_ended(struct lg_legion *legion, enum lg_legion_phase_kind kind
         lg_title_signal(legion, failed ? LG_SIGNAL_LORD_FAILED : LG_SIGNAL_LORD_OK, NULL, update);
         return;
     case LG_PHASE_UNLORD:
-        lg_title_signal(legion, LG_SIGNAL_UNLORD_OVER, NULL, update);
+        lg_title_signal(
+            legion, failed ? LG_SIGNAL_UNLORD_FAILED : LG_SIGNAL_UNLORD_OVER, NULL, update);
         return;
     case LG_PHASE_DEATH:
         lg_title_signal(legion, LG_SIGNAL_DEATH_OVER, NULL, update);
@@ -221,7 +293,7 @@ void lg_title_pump(struct lg_legion *legion, struct lg_legion_update *update)
     }
 }
 
-/* ---- The election -------------------------------------------------------------------- */
+/* ---- What is said of quorums ----------------------------------------------------------- */
 
 static bool same_who(const struct lg_legion_who *a, const struct lg_legion_who *b)
 {
@@ -229,7 +301,7 @@ static bool same_who(const struct lg_legion_who *a, const struct lg_legion_who *
 }
 
 /* uWSGI prints the report whenever what was agreed upon is new. */
-static void report_quorum(struct lg_legion *legion, struct lg_legion_update *update)
+void lg_title_report_quorum(struct lg_legion *legion, struct lg_legion_update *update)
 {
     struct lg_legion_state *state = &legion->state;
     if (legion->reported && legion->reported_checksum == state->checksum &&
@@ -255,102 +327,14 @@ static void report_quorum(struct lg_legion *legion, struct lg_legion_update *upd
     lg_legion_note(update, LG_NOTE_QUORUM_END, &spare);
 }
 
-/* A member that still says it holds the title is given time to stop: its unlord
- * hooks come before our lord hooks. At most a tolerance, since a node of another
- * make may never say so. */
-static bool await_holder(struct lg_legion *legion, struct lg_legion_update *update)
+void lg_title_say_no_quorum(
+    struct lg_legion *legion, uint64_t votes, bool now, struct lg_legion_update *update)
 {
-    const struct lg_legion_member *holder = NULL;
-    for (size_t i = 0; i < legion->roster.count && !holder; i++)
-        if (legion->roster.members[i].lord_s)
-            holder = &legion->roster.members[i];
-    if (!holder)
-        return false;
-    if (!legion->awaiting_until_ms) {
-        legion->awaiting_until_ms = legion->now_ms + legion->setup.tolerance_ms;
-        say(update, LG_NOTE_AWAITING, &holder->who);
-    }
-    return legion->now_ms < legion->awaiting_until_ms;
-}
-
-static void won(struct lg_legion *legion, struct lg_legion_update *update)
-{
-    if (legion->state.role != LG_ROLE_FOLLOWER || await_holder(legion, update))
+    if (!now && legion->now_ms < legion->no_quorum_said_ms)
         return;
-    legion->awaiting_until_ms = 0;
-    lg_title_signal(legion, LG_SIGNAL_WIN, NULL, update);
-}
-
-static void have_quorum(
-    struct lg_legion *legion, const struct lg_legion_who *best, struct lg_legion_update *update)
-{
-    struct lg_legion_state *state = &legion->state;
-    legion->quorate_ms = legion->now_ms;
-    legion->no_quorum_said_ms = 0;
-    if (!legion->joined)
-        lg_phases_want(&legion->phases, LG_PHASE_JOIN);
-    legion->joined = true;
-    report_quorum(legion, update);
-    if (best == &legion->self) {
-        won(legion, update);
-        return;
-    }
-    legion->awaiting_until_ms = 0;
-    if (!best)
-        return;
-    lg_title_signal(legion, LG_SIGNAL_OUTVOTED, best, update);
-    if (!same_who(&state->lord, best))
-        say(update, LG_NOTE_LORD_IS, best);
-    state->lord = *best;
-}
-
-static bool titled(const struct lg_legion *legion)
-{
-    return legion->state.role == LG_ROLE_RISING || legion->state.role == LG_ROLE_LORD;
-}
-
-/* Members that disagree are usually a moment's difference while somebody comes
- * or goes; agreement on too few, or too few members to ever agree, is final. */
-static bool is_final(const struct lg_legion *legion, const struct lg_tally *tally)
-{
-    return tally->agreed || legion->roster.count + 1 < legion->setup.quorum ||
-           legion->now_ms - legion->quorate_ms >= legion->setup.tolerance_ms;
-}
-
-static void have_no_quorum(
-    struct lg_legion *legion, const struct lg_tally *tally, struct lg_legion_update *update)
-{
-    legion->awaiting_until_ms = 0;
-    if (!is_final(legion, tally))
-        return;
-    legion->reported = false;
-    if (titled(legion) || legion->now_ms >= legion->no_quorum_said_ms) {
-        struct lg_legion_note spare;
-        struct lg_legion_note *note = lg_legion_note(update, LG_NOTE_NO_QUORUM, &spare);
-        note->votes = tally->votes;
-        note->quorum = legion->setup.quorum;
-        legion->no_quorum_said_ms = legion->now_ms + NO_QUORUM_AGAIN_MS;
-    }
-    lg_title_signal(legion, LG_SIGNAL_LOST, NULL, update);
-    legion->state.lord = (struct lg_legion_who){0};
-}
-
-void lg_title_elect(struct lg_legion *legion, struct lg_legion_update *update)
-{
-    struct lg_legion_state *state = &legion->state;
-    const struct lg_legion_who *self = lg_legion_suspended(legion) ? NULL : &legion->self;
-    state->checksum = lg_roster_checksum(&legion->roster, self);
-    if (legion->stopping || legion->now_ms < lg_legion_round_ms(legion))
-        return;
-    const struct lg_legion_who *best = lg_roster_best(&legion->roster, self);
-    state->vote = best ? *best : (struct lg_legion_who){0};
-    struct lg_tally tally = lg_roster_tally(&legion->roster, self, state->checksum, &state->vote);
-    state->votes = tally.votes;
-    state->quorate = tally.votes > 0 && tally.votes >= legion->setup.quorum;
-    if (state->quorate)
-        have_quorum(legion, best, update);
-    else
-        have_no_quorum(legion, &tally, update);
-    if (titled(legion))
-        state->title_until_ms = legion->now_ms + legion->setup.tolerance_ms;
+    struct lg_legion_note spare;
+    struct lg_legion_note *note = lg_legion_note(update, LG_NOTE_NO_QUORUM, &spare);
+    note->votes = votes;
+    note->quorum = legion->setup.quorum;
+    legion->no_quorum_said_ms = legion->now_ms + NO_QUORUM_AGAIN_MS;
 }

@@ -126,6 +126,8 @@ void lg_answer(struct lg_request *request, int status)
 int lg_answer_header(struct lg_request *request, const char *name, const char *value)
 {
     struct lg_exchange *ex = lg_exchange_of(request);
+    if (ex->kind != LG_ANSWER_NONE)
+        return -1; /* the head may be on its way */
     int err =
         lg_response_header(&ex->response, &request->arena, lg_slice_of(name), lg_slice_of(value));
     return err ? -1 : 0;

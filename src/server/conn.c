@@ -18,6 +18,8 @@
 #define PENDING_MAX ((size_t)65536)
 /* A body nobody wants is read and dropped up to here to keep the connection. */
 #define DRAIN_MAX ((int64_t)65536)
+/* Over its whole length a body must come at this rate, bytes per second. */
+#define BODY_RATE_MIN 512
 /* After the last answer: what the client still sends is read, so that no reset
  * overtakes the answer, for this long and this much. */
 #define LINGER_MS  1000
@@ -59,25 +61,47 @@ bool lg_conn_keeps_alive(const struct lg_conn *conn)
     return !waits && request->body_length >= 0 && request->body_length <= DRAIN_MAX;
 }
 
+/* No request is begun: nothing has come, or empty lines at most. */
+static bool is_between(const struct lg_conn *conn)
+{
+    return !conn->ex ||
+           (!conn->dispatched && conn->is_http && lg_http_parser_is_idle(&conn->parser.http));
+}
+
 /* ---- the deadline ---- */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Does the client owe us bytes of a body? Not while it waits for our word, nor
+ * while we have begun to answer without it. */
+static bool owes_body(const struct lg_conn *conn)
+{
+    if (conn->complete || !conn->reading)
+        return false;
+    bool waits = conn->ex->request.expect_continue && !conn->continued && conn->body_bytes == 0;
+    return !waits && (conn->answered || !conn->ex->answering);
+}
 
 static uint64_t due_ms(const struct lg_conn *conn)
 {
     const struct lg_server_options *options = &conn->worker->options;
+    uint64_t next = conn->read_ms + options->read_timeout_ms;
+    uint64_t whole = conn->since_ms + options->head_timeout_ms;
     if (conn->lingering)
         return conn->since_ms + LINGER_MS;
     if (conn->out.bytes > 0)
         return conn->out.mark_ms + options->write_timeout_ms;
-    if (!conn->ex)
-        return conn->since_ms +
-               (conn->served ? options->idle_timeout_ms : options->head_timeout_ms);
-    if (!conn->dispatched) {
-        uint64_t whole = conn->since_ms + options->head_timeout_ms;
-        uint64_t next = conn->read_ms + options->read_timeout_ms;
-        return whole < next ? whole : next;
+    if (is_between(conn)) {
+        uint64_t since = conn->since_ms > conn->out.mark_ms ? conn->since_ms : conn->out.mark_ms;
+        return since + (conn->served ? options->idle_timeout_ms : options->head_timeout_ms);
     }
-    if (!conn->complete && conn->reading)
-        return conn->read_ms + options->read_timeout_ms;
+    if (!conn->dispatched)
+        return earlier(whole, next);
+    if (owes_body(conn))
+        return earlier(whole + conn->body_bytes * 1000 / BODY_RATE_MIN, next);
     return UINT64_MAX;
 }
 
@@ -100,18 +124,16 @@ static void on_timer(uv_timer_t *timer)
 {
     struct lg_conn *conn = timer->data;
     conn->timer_due_ms = 0;
-    size_t queue = uv_stream_get_write_queue_size(&conn->io.stream);
-    if (conn->out.in_flight && queue < conn->out.mark_bytes) { /* slow, but it moves */
-        conn->out.mark_bytes = queue;
+    size_t unsent = conn->out.in_flight ? lg_out_unsent(conn) : 0;
+    if (unsent < conn->out.mark_bytes && conn->out.in_flight) { /* slow, but it moves */
+        conn->out.mark_bytes = unsent;
         conn->out.mark_ms = lg_worker_now_ms(conn->worker);
     }
     if (due_ms(conn) > lg_worker_now_ms(conn->worker)) {
         lg_conn_arm(conn);
         return;
     }
-    bool asked = conn->ex && !conn->lingering && conn->out.bytes == 0 && !conn->answered;
-    bool begun = conn->dispatched || !conn->is_http || !lg_http_parser_is_idle(&conn->parser.http);
-    if (asked && begun) {
+    if (!is_between(conn) && !conn->lingering && conn->out.bytes == 0 && !conn->answered) {
         refuse(conn, 408);
         return;
     }
@@ -148,7 +170,8 @@ static void forget_exchange(struct lg_conn *conn)
         lg_http_parser_free(&conn->parser.http);
     conn->ex = NULL;
     conn->dispatched = conn->complete = conn->answered = conn->continued = false;
-    conn->body_bytes = 0;
+    conn->awaits_body = false;
+    conn->body_bytes = conn->held_ms = 0;
     if (ex) {
         lg_exchange_orphan(ex);
         lg_exchange_unref(ex);
@@ -175,6 +198,8 @@ void lg_conn_close(struct lg_conn *conn, bool reset)
         uv_close(&conn->io.handle, on_closed);
 }
 
+static void update_reading(struct lg_conn *conn);
+
 static void linger(struct lg_conn *conn)
 {
     int unread = 0;
@@ -193,6 +218,7 @@ static void linger(struct lg_conn *conn)
     lg_buf_free(&conn->pending);
     conn->lingering = true;
     conn->since_ms = lg_worker_now_ms(conn->worker);
+    update_reading(conn);
     lg_conn_arm(conn);
 }
 
@@ -209,7 +235,8 @@ static void settle(struct lg_conn *conn)
 
 void lg_conn_written(struct lg_conn *conn)
 {
-    if (!conn->closing && conn->pending.len > 0 && conn->out.bytes < LG_CREDIT)
+    bool more = conn->pending.len > 0 || (conn->ex && conn->dispatched && !conn->complete);
+    if (!conn->closing && more && conn->out.bytes < LG_CREDIT)
         process_pending(conn);
     settle(conn);
 }
@@ -217,9 +244,12 @@ void lg_conn_written(struct lg_conn *conn)
 void lg_conn_drain(struct lg_conn *conn)
 {
     /* Until its first request a connection is a promise: it was accepted. */
-    bool idle = !conn->ex && conn->served > 0 && conn->out.bytes == 0;
-    if (idle && !conn->closing)
+    if (conn->closing || conn->lingering || !is_between(conn) || conn->served == 0)
+        return;
+    if (conn->out.bytes == 0)
         lg_conn_close(conn, false);
+    else if (conn->pending.len == 0)
+        conn->ends = true; /* once its last answer is out */
 }
 
 /* ---- reading ---- */
@@ -244,10 +274,15 @@ static void update_reading(struct lg_conn *conn)
     if (want == conn->reading)
         return;
     conn->reading = want;
+    uint64_t now = lg_worker_now_ms(conn->worker);
     if (want) {
-        conn->read_ms = lg_worker_now_ms(conn->worker);
+        conn->read_ms = now;
+        if (conn->held_ms) /* our doing: it does not count against the client's rate */
+            conn->since_ms += now - conn->held_ms;
+        conn->held_ms = 0;
         uv_read_start(&conn->io.stream, on_alloc, on_read);
     } else {
+        conn->held_ms = conn->dispatched ? now : 0;
         uv_read_stop(&conn->io.stream);
     }
 }
@@ -257,6 +292,8 @@ static void check_eof(struct lg_conn *conn)
 {
     if (!conn->eof || conn->closing || (conn->ex && conn->dispatched && conn->complete))
         return;
+    if (conn->pending.len > 0 && !conn->ends && !conn->lingering)
+        return; /* whole requests, held back until there is room for their answers */
     if (conn->lingering || conn->out.bytes == 0) {
         lg_conn_close(conn, false);
         return;
@@ -321,6 +358,7 @@ static void on_head(struct lg_conn *conn)
     uint64_t body_max = conn->worker->options.body_max;
     conn->dispatched = true;
     conn->served++;
+    conn->since_ms = lg_worker_now_ms(conn->worker);
     if (conn->is_http) {
         ex->request.modifier1 = listener->modifier1;
         ex->request.modifier2 = listener->modifier2;
@@ -340,7 +378,19 @@ static void on_head(struct lg_conn *conn)
         conn->complete = fed.kind == LG_FEED_END;
         (void)lg_exchange_body(ex, NULL, 0);
     }
-    lg_exchange_dispatch(ex);
+    /* A body is waited for, up to a window of it, so that a slow one costs no
+     * thread; but not with a client that waits for our word. */
+    conn->awaits_body = !conn->complete && !ex->request.expect_continue;
+    if (!conn->awaits_body)
+        lg_exchange_dispatch(ex);
+}
+
+static void dispatch_with_body(struct lg_conn *conn)
+{
+    if (!conn->awaits_body)
+        return;
+    conn->awaits_body = false;
+    lg_exchange_dispatch(conn->ex);
 }
 
 static void on_body(struct lg_conn *conn, struct lg_slice body)
@@ -356,6 +406,8 @@ static void on_body(struct lg_conn *conn, struct lg_slice body)
         refuse(conn, 413);
     else if (!lg_exchange_body(conn->ex, body.ptr, body.len))
         lg_conn_close(conn, true);
+    else if (lg_exchange_body_full(conn->ex))
+        dispatch_with_body(conn);
 }
 
 static void next_request(struct lg_conn *conn)
@@ -369,10 +421,12 @@ static void next_request(struct lg_conn *conn)
 static void on_end(struct lg_conn *conn)
 {
     conn->complete = true;
-    if (conn->answered)
+    if (conn->answered) {
         next_request(conn);
-    else
-        (void)lg_exchange_body(conn->ex, NULL, 0);
+        return;
+    }
+    (void)lg_exchange_body(conn->ex, NULL, 0);
+    dispatch_with_body(conn);
 }
 
 /* Parses as far as it may; returns how much of `data` is done with. */
@@ -387,8 +441,12 @@ static size_t process(struct lg_conn *conn, const char *data, size_t len)
             break; /* its answer first */
         if (conn->ex && conn->dispatched && !conn->answered && lg_exchange_body_full(conn->ex))
             break;
-        if (!conn->ex && (done == len || !begin_request(conn)))
+        if (!conn->ex && done == len)
             break;
+        if (!conn->ex && !begin_request(conn)) {
+            lg_conn_close(conn, true);
+            break;
+        }
         feed(conn, data + done, len - done, &consumed, &fed);
         done += consumed;
         if (fed.kind == LG_FEED_MORE)
@@ -467,8 +525,10 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
 
 void lg_conn_want_body(struct lg_conn *conn)
 {
-    if (conn->ex->request.expect_continue && !conn->continued && !conn->complete &&
-        conn->body_bytes == 0 && conn->is_http)
+    bool expected = conn->is_http && conn->ex->request.expect_continue && !conn->continued;
+    if (!conn->continued)
+        conn->since_ms = conn->read_ms = lg_worker_now_ms(conn->worker);
+    if (expected && !conn->complete && conn->body_bytes == 0 && !conn->ex->answering)
         lg_conn_send(conn, LG_HTTP_CONTINUE.ptr, LG_HTTP_CONTINUE.len, NULL, NULL);
     conn->continued = true;
     process_pending(conn); /* even without bytes: the END may be all that is due */
@@ -489,6 +549,7 @@ void lg_conn_answered(struct lg_conn *conn, bool keep)
     } else {
         conn->answered = true;
     }
+    lg_out_mark(conn); /* its last bytes may be out already: settle it all the same */
     if (!conn->processing)
         process_pending(conn);
 }
@@ -542,8 +603,7 @@ void lg_conn_abort(struct lg_conn *conn)
     conn->cut = conn->ex && conn->ex->length < 0 && !conn->ex->chunked;
     conn->ends = true;
     forget_exchange(conn);
-    if (conn->out.bytes == 0 && !conn->processing)
-        settle(conn);
+    lg_out_mark(conn);
 }
 
 /* ---- opening ---- */

@@ -23,7 +23,7 @@ struct lg_out {
     size_t bytes;      /* not yet written */
     size_t in_flight;  /* chunks given to uv_write; 0 = none under way */
     uint64_t mark_ms;  /* when bytes last went out, or the queue was empty */
-    size_t mark_bytes; /* unwritten then, as libuv counts them */
+    size_t mark_bytes; /* lg_out_unsent then */
 };
 
 struct lg_conn {
@@ -47,7 +47,8 @@ struct lg_conn {
     struct lg_buf pending;  /* bytes read and not yet parsed */
     struct lg_out out;
     uint64_t timer_due_ms; /* when the timer fires; 0 = it does not */
-    uint64_t since_ms;     /* idle since, or the head began, or lingering since */
+    uint64_t since_ms;     /* idle since; the head, the body or lingering began */
+    uint64_t held_ms;      /* reading of a body was stopped by us; 0 = it was not */
     uint64_t read_ms;      /* the last byte came */
     uint64_t body_bytes;   /* of this request so far */
     size_t discarded;      /* while lingering */
@@ -55,10 +56,11 @@ struct lg_conn {
     unsigned closing_handles;
     bool is_http : 1;
     bool is_unix : 1;
-    bool dispatched : 1; /* the head is complete; ex is the handler's */
-    bool complete : 1;   /* the request is wholly read */
-    bool answered : 1;   /* the answer is wholly queued; draining the body */
-    bool continued : 1;  /* 100 Continue went out */
+    bool dispatched : 1;  /* the head is complete; ex is the handler's */
+    bool awaits_body : 1; /* its handler is not asked before the body is here */
+    bool complete : 1;    /* the request is wholly read */
+    bool answered : 1;    /* the answer is wholly queued; draining the body */
+    bool continued : 1;   /* 100 Continue went out */
     bool reading : 1;
     bool processing : 1; /* inside process(): do not recurse */
     bool dirty : 1;
@@ -80,5 +82,10 @@ void lg_conn_written(struct lg_conn *conn);
 
 /* out.c */
 void lg_out_release(struct lg_conn *conn); /* drops all that is queued */
+/* There is something to write, or to settle, before the loop sleeps. */
+void lg_out_mark(struct lg_conn *conn);
+/* Bytes the client has not acknowledged yet: less of them is progress, even when
+ * the kernel takes no more just now. */
+size_t lg_out_unsent(const struct lg_conn *conn);
 
 #endif

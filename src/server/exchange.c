@@ -67,7 +67,7 @@ static void recycle(struct lg_post *post)
     memset((char *)ex + from, 0, to - from);
     ex->response = (struct lg_response){0};
     ex->conn = NULL;
-    ex->gone = ex->body_ended = ex->body_wanted = false;
+    ex->gone = ex->body_ended = ex->body_asked = false;
     ex->push_pending = 0;
     ex->next_spare = worker->spare;
     worker->spare = ex;
@@ -183,6 +183,10 @@ void lg_exchange_dispatch(struct lg_exchange *ex)
     /* Kept apart: while the handler has the request its variables are not ours. */
     ex->method = lg_request_get(&ex->request, LG_SLICE("REQUEST_METHOD"));
     ex->uri = lg_request_get(&ex->request, LG_SLICE("REQUEST_URI"));
+    if (!ex->uri.ptr) /* a uwsgi packet need not have one */
+        ex->uri = lg_request_get(&ex->request, LG_SLICE("PATH_INFO"));
+    if (!ex->uri.ptr)
+        ex->uri = LG_SLICE("-");
     ex->begun_us = uv_hrtime() / 1000;
     if (!ex->handler) {
         lg_log(LG_LOG_WARN, "server", "no handler for modifier1 %u (asked through %s): 500",
@@ -360,13 +364,12 @@ static bool send_head(struct lg_exchange *ex, struct lg_http_framing *ret_framin
         .keep_alive = lg_conn_keeps_alive(conn),
         .date = lg_worker_date(ex->worker),
         .server = LG_SLICE("legatus"),
+        /* Not through the arena: a handler that pushes has it still. */
+        .extra = ex->worker->options.headers,
+        .extra_count = ex->worker->options.header_count,
     };
     struct lg_buf head = {0};
     ex->response.length = ex->length;
-    for (size_t i = 0; i < ex->worker->options.header_count; i++)
-        if (lg_response_header(&ex->response, &ex->request.arena,
-                ex->worker->options.headers[i].name, ex->worker->options.headers[i].value))
-            return false;
     if (lg_http_head_render(&ex->response, &answer, &head, ret_framing)) {
         lg_buf_free(&head);
         return false;
@@ -428,9 +431,11 @@ void lg_source_data(
         return;
     }
     ex->awaiting = false;
+    lg_exchange_ref(ex); /* sending may end it */
     send_body(ex, data, len, release, arg);
     if (!ex->ended)
         pump(ex);
+    lg_exchange_unref(ex);
 }
 
 void lg_source_end(struct lg_request *request)

@@ -63,7 +63,8 @@ struct lg_exchange {
     size_t push_pending; /* bytes pushed and not yet written */
     struct lg_buf body;  /* request body not yet read */
     bool body_ended;
-    bool body_wanted;
+    bool body_asked;          /* the post below is on its way */
+    struct lg_post body_post; /* to the loop: read on */
 };
 
 /* How many bytes of an answer may be on their way at once. */

@@ -3,7 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "server/conn_state.h"
 
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #define IOV_MAX_OUT 64
 /* Rounds of write and refill per flush, before other connections have a turn. */
@@ -29,9 +31,9 @@ static bool grow(struct lg_out *out)
     return true;
 }
 
-static void mark_dirty(struct lg_conn *conn)
+void lg_out_mark(struct lg_conn *conn)
 {
-    if (conn->dirty)
+    if (conn->dirty || conn->closing)
         return;
     conn->dirty = true;
     conn->next_dirty = conn->worker->dirty;
@@ -48,7 +50,7 @@ void lg_conn_send(
             release(arg);
         if (!room && !conn->closing) { /* out of memory: a hole must not pass for the answer */
             conn->broken = true;
-            mark_dirty(conn);
+            lg_out_mark(conn);
         }
         return;
     }
@@ -57,7 +59,7 @@ void lg_conn_send(
     *chunk_at(out, out->count) = (struct lg_chunk){ptr, len, release, arg};
     out->count++;
     out->bytes += len;
-    mark_dirty(conn);
+    lg_out_mark(conn);
 }
 
 size_t lg_conn_queued(const struct lg_conn *conn)
@@ -142,10 +144,19 @@ static void on_written(uv_write_t *request, int status)
     advance(conn, bytes);
     if (conn->closing)
         return;
-    mark_dirty(conn);
+    lg_out_mark(conn);
     if (conn->ex)
         lg_exchange_drained(conn->ex);
     lg_conn_written(conn);
+}
+
+size_t lg_out_unsent(const struct lg_conn *conn)
+{
+    int kernel = 0;
+    uv_os_fd_t fd = -1;
+    if (uv_fileno(&conn->io.handle, &fd) == 0)
+        (void)ioctl(fd, SIOCOUTQ, &kernel);
+    return uv_stream_get_write_queue_size(&conn->io.stream) + (size_t)kernel;
 }
 
 /* What the kernel does not take now is left to libuv. */
@@ -153,9 +164,10 @@ static bool start_write(struct lg_conn *conn, uv_buf_t *bufs, unsigned n, size_t
 {
     conn->write.data = conn;
     conn->out.in_flight = bytes;
-    conn->out.mark_bytes = bytes;
-    if (uv_write(&conn->write, &conn->io.stream, bufs, n, on_written) == 0)
+    if (uv_write(&conn->write, &conn->io.stream, bufs, n, on_written) == 0) {
+        conn->out.mark_bytes = lg_out_unsent(conn);
         return true;
+    }
     conn->out.in_flight = 0;
     return false;
 }

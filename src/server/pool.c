@@ -234,7 +234,7 @@ void lg_pool_overdue(struct lg_pool *pool, struct lg_job *job)
         job->overdue = true;
         job->lane->overdue++;
         pool->overdue++;
-        if (pool->alive < pool->threads + pool->overdue && pool->alive < 2 * pool->threads)
+        if (pool->alive < pool->threads + pool->overdue && pool->alive < LG_THREADS_MAX)
             (void)start_thread(pool); /* without one the others go on as they are */
     }
     pthread_mutex_unlock(&pool->lock);

@@ -7,12 +7,27 @@
 
 /* ---- the request's body ---- */
 
-static void want_body(struct lg_request *request, void *arg)
+static void want_body(struct lg_post *post)
 {
-    struct lg_exchange *ex = lg_exchange_of(request);
-    (void)arg;
+    struct lg_exchange *ex =
+        (struct lg_exchange *)(void *)((char *)post - offsetof(struct lg_exchange, body_post));
+    pthread_mutex_lock(&ex->lock);
+    ex->body_asked = false;
+    pthread_mutex_unlock(&ex->lock);
     if (ex->conn)
         lg_conn_want_body(ex->conn);
+    lg_exchange_unref(ex);
+}
+
+/* Has the loop send 100 Continue where it is due, and read on. Lock held. */
+static void ask_for_body(struct lg_exchange *ex)
+{
+    if (ex->body_asked)
+        return;
+    ex->body_asked = true;
+    ex->body_post.run = want_body;
+    lg_exchange_ref(ex);
+    lg_worker_post(ex->worker, &ex->body_post);
 }
 
 ssize_t lg_body_read(struct lg_request *request, void *buffer, size_t size)
@@ -20,11 +35,8 @@ ssize_t lg_body_read(struct lg_request *request, void *buffer, size_t size)
     struct lg_exchange *ex = lg_exchange_of(request);
     ssize_t got = -1;
     pthread_mutex_lock(&ex->lock);
-    bool ask = !ex->body_wanted || ex->body.len >= LG_BODY_WINDOW;
-    ex->body_wanted = true;
-    /* Posted before waiting, so that the loop sends 100 Continue and reads on. */
-    if (ask && !ex->body_ended && ex->body.len == 0 && lg_post(request, want_body, NULL))
-        goto out;
+    if (ex->body.len == 0 && !ex->body_ended && !ex->gone)
+        ask_for_body(ex);
     while (ex->body.len == 0 && !ex->body_ended && !ex->gone)
         pthread_cond_wait(&ex->changed, &ex->lock);
     if (ex->body.len > 0) {
@@ -34,11 +46,10 @@ ssize_t lg_body_read(struct lg_request *request, void *buffer, size_t size)
         lg_buf_consume(&ex->body, len);
         got = (ssize_t)len;
         if (was_full && ex->body.len < LG_BODY_WINDOW)
-            (void)lg_post(request, want_body, NULL);
+            ask_for_body(ex);
     } else if (ex->body_ended) {
         got = 0;
     }
-out:
     pthread_mutex_unlock(&ex->lock);
     return got;
 }
@@ -78,7 +89,8 @@ static void push_data(struct lg_request *request, void *arg)
 static void push_end(struct lg_request *request, void *arg)
 {
     (void)arg;
-    lg_source_end(request);
+    if (lg_exchange_of(request)->kind == LG_ANSWER_PUSH)
+        lg_source_end(request);
 }
 
 int lg_push_begin(struct lg_request *request, int64_t length)

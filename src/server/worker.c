@@ -128,8 +128,12 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
     struct sockaddr_storage peer = {0};
     socklen_t len = sizeof peer;
     (void)events;
-    if (status < 0)
+    if (status < 0) { /* libuv has stopped watching: begin again in a moment */
+        lg_log(LG_LOG_ERROR, "server", "watching %s: %s", from->listener->address,
+            uv_strerror(status));
+        uv_timer_start(&from->pause, resume_accepting, ACCEPT_PAUSE_MS, 0);
         return;
+    }
     int fd =
         accept4(from->listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {

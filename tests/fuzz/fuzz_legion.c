@@ -31,5 +31,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         !lg_slice_eq(first.uuid, second.uuid) || !lg_slice_eq(first.name, second.name) ||
         first.checksum != second.checksum || first.dead != second.dead)
         abort();
+    const struct lg_legion_ballot *a = &first.ballot, *b = &second.ballot;
+    if (a->stamp_us != b->stamp_us || a->promise_ms != b->promise_ms || a->stand != b->stand ||
+        a->title != b->title || a->released_us != b->released_us || a->voted != b->voted ||
+        a->vote_epoch != b->vote_epoch || a->vote_echo_us != b->vote_echo_us ||
+        a->vote_promise_ms != b->vote_promise_ms || !lg_slice_eq(a->vote_uuid, b->vote_uuid) ||
+        !lg_slice_eq(a->echoes, b->echoes))
+        abort();
     return 0;
 }

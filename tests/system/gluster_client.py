@@ -11,6 +11,7 @@ with a number, 0 or an errno. Client is its other end, for the tests.
 import ctypes
 import json
 import os
+import select
 import subprocess
 import sys
 
@@ -100,9 +101,15 @@ class Client:
         self.process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._answer(["connect"])
+        try:
+            self._answer(["connect"])
+        except BaseException:
+            self.close()
+            raise
 
     def _answer(self, command):
+        if not select.select([self.process.stdout], [], [], 60)[0]:
+            raise TimeoutError(f"the writer hangs at {command}")
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"the writer died at {command}")

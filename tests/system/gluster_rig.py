@@ -55,9 +55,12 @@ def wait_for(what, condition, timeout=20.0, every=0.05):
 
 
 def run(*argv, timeout=60, check=True):
+    """What the command wrote; None when it failed and `check` is false."""
     done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
-    if check and done.returncode != 0:
-        raise RuntimeError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}{done.stderr}")
+    if done.returncode != 0:
+        if check:
+            raise RuntimeError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return None
     return done.stdout
 
 
@@ -273,7 +276,6 @@ def glusterd_volfile(path, address, options):
     lines = {
         "transport-type": "socket",
         "transport.socket.bind-address": address,
-        "transport.socket.listen-port": "24007",
         "transport.socket.read-fail-log": "off",
         "ping-timeout": "0",
         "event-threads": "1",
@@ -291,8 +293,12 @@ class Pool:
     def cli(self, *args, node=0, check=True):
         raise NotImplementedError
 
+    def answers(self, node=0):
+        return self.cli("volume", "list", node=node, check=False) is not None
+
     def online(self, volume):
-        return self.cli("volume", "status", volume, "--xml", check=False).count("<status>1</status>")
+        status = self.cli("volume", "status", volume, "--xml", check=False) or ""
+        return status.count("<status>1</status>")
 
     def start_volume(self, volume, processes):
         """One `start force` may leave killed bricks down (10.3): repeat until they are up."""
@@ -341,7 +347,13 @@ class SingleGlusterd(Pool):
              f"--log-file={log}", "--log-level=INFO"],
             log + ".out",
         )  # fmt: skip
-        wait_for("glusterd", lambda: self.cli("volume", "list", check=False), 30, 0.1)
+        try:
+            wait_for("glusterd", lambda: self.answers(), 30, 0.1)
+        except BaseException:
+            with open(log, encoding="utf-8", errors="replace") as file:
+                print("".join(file.readlines()[-20:]))
+            self.close()
+            raise
 
     def cli(self, *args, node=0, check=True):
         log = os.path.join(self.folder, "log", "cli.log")
@@ -459,7 +471,12 @@ class ThreeNodePool(Pool):
         glusterd_volfile(
             volfile,
             f"{self.NET}.{n}",
-            {"working-directory": "/var/lib/glusterd"},
+            {
+                "working-directory": "/var/lib/glusterd",
+                # without these a probe of a peer fails, and its command hangs (10.3)
+                "transport.socket.keepalive-time": "10",
+                "transport.socket.keepalive-interval": "2",
+            },
         )
         self.start_glusterd(n)
 
@@ -472,7 +489,7 @@ class ThreeNodePool(Pool):
         self.daemons[n] = Child(
             [*self.inside(n), "glusterd", "-N", "-f", volfile], os.path.join(folder, "glusterd.out")
         )
-        wait_for(f"glusterd {n}", lambda: self.cli("volume", "list", node=n, check=False), 30, 0.1)
+        wait_for(f"glusterd {n}", lambda: self.answers(n), 30, 0.1)
 
     def kill_glusterd(self, n):
         self.daemons[n].kill()
@@ -481,9 +498,8 @@ class ThreeNodePool(Pool):
         return run(*self.inside(node or 1), "gluster", "--mode=script", *args, check=check)
 
     def peers(self, n):
-        return self.cli("peer", "status", node=n, check=False).count(
-            "Peer in Cluster (Connected)"
-        )
+        status = self.cli("peer", "status", node=n, check=False) or ""
+        return status.count("Peer in Cluster (Connected)")
 
     def make_volume(self):
         for n in (2, 3):
@@ -493,8 +509,8 @@ class ThreeNodePool(Pool):
         bricks = [f"{self.NET}.{n}:{self.brick_folder(n)}" for n in (1, 2, 3)]
         wait_for(
             "volume create",
-            lambda: "success" in self.cli("volume", "create", self.volume, "replica", "3", *bricks,
-                                          "force", check=False),
+            lambda: self.cli("volume", "create", self.volume, "replica", "3", *bricks, "force",
+                             check=False),
             20, 0.5,
         )  # fmt: skip
         self.start()
@@ -522,7 +538,7 @@ class ThreeNodePool(Pool):
         for child in [*self.daemons.values(), *self.holders.values()]:
             child.stop(2)
         for name in self.namespaces:
-            pids = run("ip", "netns", "pids", name, check=False).split()
+            pids = (run("ip", "netns", "pids", name, check=False) or "").split()
             end([int(pid) for pid in pids])
             run("ip", "netns", "del", name, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -576,7 +592,11 @@ class Serving:
         return self.program.log()
 
     def wait_log(self, pattern, timeout=20):
-        return wait_for(f"log line {pattern!r}", lambda: re.search(pattern, self.log()), timeout)
+        try:
+            return wait_for(f"log line {pattern!r}", lambda: re.search(pattern, self.log()), timeout)
+        except BaseException:
+            print(self.log())
+            raise
 
     def close(self):
         try:
@@ -657,6 +677,14 @@ class Download:
             self.hash.update(more)
             self.got += len(more)
         return self.got
+
+    def drain(self, quiet_s):
+        """Takes what comes until nothing has for `quiet_s`."""
+        self.sock.settimeout(quiet_s)
+        try:
+            self.read()
+        except TimeoutError:
+            pass
 
     @property
     def complete(self):

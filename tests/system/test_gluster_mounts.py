@@ -2,6 +2,7 @@
 """Which mount a request reaches: prefixes, SCRIPT_NAME, UWSGI_APPID, and real nginx."""
 
 import os
+import shutil
 
 import pytest
 from gluster_rig import (
@@ -220,6 +221,7 @@ def nginx(bricks):
     finally:
         child.stop()
         serving.close()
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ is what takes a connection, a clock or a thread to see.
 
 import os
 import re
+import signal
 import socket
 import struct
 import threading
@@ -140,6 +141,26 @@ def test_keep_alive_serves_many_requests_on_one_connection(web):
             assert client.send(get("/pid")).answer()[0] == 200
 
 
+def test_an_answer_that_ends_after_its_bytes_closes_at_once(web):
+    for version, header in (("1.0", "X: y"), ("1.1", "Connection: close")):
+        with Client(web.address) as client:
+            began = time.monotonic()
+            assert len(client.send(get("/late/300", header, version=version)).answer()[2]) == 100
+            assert client.rest() == CLOSES
+            assert 0.2 < time.monotonic() - began < 0.8
+
+
+def test_pipeline_behind_a_full_queue_survives_a_half_close(web):
+    with Client(web.address) as client:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.send(get("/bytes/1048576") * 8 + get("/pid"))
+        client.sock.shutdown(socket.SHUT_WR)
+        time.sleep(0.3)
+        assert [len(client.answer()[2]) for _ in range(8)] == [1 << 20] * 8
+        assert client.answer()[0] == 200
+        assert client.rest() == CLOSES
+
+
 def test_connection_close_is_honoured(web):
     with Client(web.address) as client:
         status, headers, _ = client.send(get("/pid", "Connection: close")).answer()
@@ -225,6 +246,12 @@ def test_expect_100_continue_is_not_sent_where_nobody_reads(web):
         head = get("/pid", "Content-Length: 3", "Expect: 100-continue", method="POST")
         status, headers, _ = client.send(head).answer()
         assert status == 200 and headers["connection"] == "close"
+
+
+def test_a_client_that_waits_for_100_is_not_timed_out(web):
+    with Client(web.address) as client:  # socket-timeout is 1 s
+        head = get("/sleep/1500", "Content-Length: 5", "Expect: 100-continue", method="POST")
+        assert client.send(head).answer()[0] == 200
 
 
 def test_an_unread_small_body_keeps_the_connection(web):
@@ -358,6 +385,48 @@ def test_a_slow_body_gets_408(web):
         assert client.answer()[0] == 408
 
 
+def test_slow_bodies_cost_no_thread(web):
+    slow = [Client(web.address) for _ in range(12)]  # three times the threads
+    try:
+        for client in slow:
+            client.send(get("/echo", "Content-Length: 1000", method="POST")).send("x")
+        time.sleep(0.2)
+        began = time.monotonic()
+        assert ask(web, get("/sleep/1"))[0] == 200
+        assert time.monotonic() - began < 0.5, "slow bodies held up a quick request"
+    finally:
+        for client in slow:
+            client.sock.close()
+
+
+def test_a_dribbled_body_ends_in_408(web):
+    with Client(web.address, timeout=1) as client:
+        client.send(get("/echo", "Content-Length: 100000", method="POST"))
+        began = time.monotonic()
+        while time.monotonic() - began < 30:
+            client.send("x")
+            try:
+                client.sock.settimeout(0.4)
+                client._more()
+                break
+            except TimeoutError:
+                pass
+        client.sock.settimeout(5)
+        assert client.answer()[0] == 408
+        assert time.monotonic() - began < 15
+
+
+def test_a_steady_slow_reader_is_served_to_the_end(web):
+    with Client(web.address) as client:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.send(get("/source/3000000", "Connection: close"))
+        got = 0
+        while got < 3_000_000 and (data := client.sock.recv(100_000)):
+            got += len(data)
+            time.sleep(len(data) / 700_000)
+        assert got > 3_000_000  # and the head
+
+
 def test_slow_readers_cost_no_thread_and_are_cut_off(web):
     slow = [Client(web.address) for _ in range(12)]  # three times the threads
     try:
@@ -443,6 +512,27 @@ def test_a_hung_handler_is_504_and_starves_nobody(legatus):
     while ask(web, get("/lane/1"))[0] != 200:
         assert time.monotonic() < deadline, "the lane never came back"
         time.sleep(0.1)
+
+
+def test_a_drain_ends_a_connection_once_its_last_answer_is_out(legatus):
+    web = legatus(
+        "http-socket = {http}\nhttp-socket-modifier1 = 200\nhttp-keepalive = 20",
+        plugin="probe",
+    )
+    with Client(web.address) as client:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.send(get("/bytes/1048576") * 5)
+        time.sleep(0.3)
+        os.kill(web.process.pid, signal.SIGTERM)
+        time.sleep(0.3)
+        bodies = []
+        try:
+            while True:
+                bodies.append(len(client.answer()[2]))
+        except EOFError:
+            pass
+        assert bodies and set(bodies) == {1 << 20}
+    assert web.process.wait(5) == 0
 
 
 # ---- other sockets ----

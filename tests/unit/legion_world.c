@@ -40,6 +40,10 @@ struct node {
     } hooks[LG_PHASE_COUNT];
     bool owns; /* lord hooks have begun, unlord hooks have not ended */
     enum lg_legion_phase_kind phase;
+    bool stored;
+    struct lg_legion_memory memory;
+    struct lg_legion_setup model;
+    char name[2], uuid[LG_LEGION_UUID_LEN + 1];
 };
 
 struct world {
@@ -109,6 +113,11 @@ static void trace_note(struct world *world, size_t node, const struct lg_legion_
         [LG_NOTE_SUSPENDED] = "suspended",
         [LG_NOTE_RESUMED] = "resumed",
         [LG_NOTE_HOOKS_LOST] = "hooks lost",
+        [LG_NOTE_MODE] = "mode",
+        [LG_NOTE_WAITING] = "waiting",
+        [LG_NOTE_STEPS_DOWN] = "steps down",
+        [LG_NOTE_LAPSED] = "lapsed",
+        [LG_NOTE_QUORUM_IS] = "other quorum",
     };
     char line[128];
     int len = snprintf(line, sizeof line, "%s", names[note->kind] ? names[note->kind] : "");
@@ -118,6 +127,13 @@ static void trace_note(struct world *world, size_t node, const struct lg_legion_
         snprintf(line + len, sizeof line - (size_t)len, " %d", (int)note->votes);
     else if (note->kind == LG_NOTE_PHASE_FAILED)
         snprintf(line + len, sizeof line - (size_t)len, " %s", lg_legion_phase_name(note->phase));
+    else if (note->kind == LG_NOTE_MODE)
+        snprintf(line + len, sizeof line - (size_t)len, " %s",
+            note->number == LG_MODE_SAFE    ? "safe"
+            : note->number == LG_MODE_MIXED ? "mixed"
+                                            : "classical");
+    else if (note->kind == LG_NOTE_WAITING)
+        snprintf(line + len, sizeof line - (size_t)len, " %d", (int)note->number);
     else if (note->who.name[0])
         snprintf(line + len, sizeof line - (size_t)len, " %.16s", note->who.name);
     trace(world, node, line);
@@ -154,7 +170,8 @@ static void run_hooks(struct world *world, size_t at, const struct lg_legion_pha
                     .failed = node->hooks[phase->kind].failed});
 }
 
-static void send_all(struct world *world, size_t from, const struct lg_legion_message *message)
+static void send_all(struct world *world, size_t from, const struct lg_legion_message *message,
+    const struct lg_legion_who *only)
 {
     char data[1024];
     size_t len;
@@ -163,7 +180,7 @@ static void send_all(struct world *world, size_t from, const struct lg_legion_me
     if (message->dead)
         trace(world, from, "dead packet");
     for (size_t to = 0; to < world->setup.count; to++) {
-        if (world->cut[from][to])
+        if (world->cut[from][to] || (only && strcmp(only->uuid, world->nodes[to].uuid) != 0))
             continue;
         struct event event = {.at_ms = world->now_ms + LATENCY_MS, .kind = DELIVER, .node = to};
         event.len = len;
@@ -177,7 +194,11 @@ static void send_all(struct world *world, size_t from, const struct lg_legion_me
 static void obey(struct world *world, size_t at, const struct lg_legion_update *update)
 {
     struct node *node = &world->nodes[at];
-    assert(update->notes_lost == 0);
+    assert(update->notes_lost == 0 && !(update->announce && update->answer));
+    if (update->persist && !world->setup.forgets) {
+        node->stored = true;
+        node->memory = update->memory;
+    }
     for (size_t i = 0; i < update->note_count; i++)
         trace_note(world, at, &update->notes[i]);
     if (update->kill_hooks) {
@@ -192,7 +213,9 @@ static void obey(struct world *world, size_t at, const struct lg_legion_update *
     if (update->run_hooks)
         run_hooks(world, at, &update->phase);
     if (update->announce)
-        send_all(world, at, &update->message);
+        send_all(world, at, &update->message, NULL);
+    if (update->answer)
+        send_all(world, at, &update->message, &update->answer_to);
     node->deadline_ms = update->deadline_ms;
     if (update->finished) {
         trace(world, at, "finished");
@@ -201,21 +224,26 @@ static void obey(struct world *world, size_t at, const struct lg_legion_update *
     }
 }
 
-static enum lg_legion_refusal step(struct world *world, size_t at, enum lg_legion_event_kind kind,
-    const struct lg_legion_message *message, bool failed)
+static enum lg_legion_refusal step_event(
+    struct world *world, size_t at, struct lg_legion_event event)
 {
     struct node *node = &world->nodes[at];
-    struct lg_legion_event event = {.kind = kind,
-        .now_ms = world->now_ms,
-        .wall_ms = WALL_MS + world->now_ms + node->skew_ms,
-        .message = message,
-        .hook_failed = failed};
+    event.now_ms = world->now_ms;
+    event.wall_ms = WALL_MS + world->now_ms + node->skew_ms;
+    event.authentic = true;
     struct lg_legion_update update = {
         .notes = world->notes, .note_max = sizeof world->notes / sizeof *world->notes};
     int err = lg_legion_step(node->legion, &event, &update);
     assert(!err);
     obey(world, at, &update);
     return update.refusal;
+}
+
+static enum lg_legion_refusal step(struct world *world, size_t at, enum lg_legion_event_kind kind,
+    const struct lg_legion_message *message, bool failed)
+{
+    return step_event(world, at,
+        (struct lg_legion_event){.kind = kind, .message = message, .hook_failed = failed});
 }
 
 void world_start(struct world *world, size_t at)
@@ -226,14 +254,14 @@ void world_start(struct world *world, size_t at)
     node->life++;
     node->hook_runs = false;
     node->owns = false;
-    char name[2] = {(char)('a' + at), '\0'};
-    char uuid[LG_LEGION_UUID_LEN + 1] = "00000000-0000-4000-8000-000000000000";
-    memset(uuid, model->uuid_digit ? model->uuid_digit : name[0], 8);
-    uuid[35] = (char)('0' + (node->life - 1) % 10);
-    struct lg_legion_setup setup = {
+    node->name[0] = (char)('a' + at);
+    memcpy(node->uuid, "00000000-0000-4000-8000-000000000000", sizeof node->uuid);
+    memset(node->uuid, model->uuid_digit ? model->uuid_digit : node->name[0], 8);
+    node->uuid[35] = (char)('0' + (node->life - 1) % 10);
+    node->model = (struct lg_legion_setup){
         .legion = LG_SLICE("test"),
-        .name = lg_slice_of(name),
-        .uuid = lg_slice_of(uuid),
+        .name = lg_slice_of(node->name),
+        .uuid = lg_slice_of(node->uuid),
         .pid = 100 + at,
         .valor = model->valor,
         .quorum = world->setup.quorum,
@@ -245,10 +273,17 @@ void world_start(struct world *world, size_t at)
                                 : 1U << LG_PHASE_LORD | 1U << LG_PHASE_UNLORD |
                                       1U << LG_PHASE_DEATH | 1U << LG_PHASE_SETUP,
         .members_max = WORLD_NODES_MAX,
+        .safe = model->classical ? LG_SAFE_OFF : world->setup.safe,
+        .start_wait_ms = world->setup.start_wait_ms,
+        .nopreempt = world->setup.nopreempt,
+        .preempt_delay_ms = world->setup.preempt_delay_ms,
+        .unlord_grace_ms = world->setup.unlord_grace_ms,
     };
-    int err = lg_legion_new(&setup, &node->legion);
+    int err = lg_legion_new(&node->model, &node->legion);
     assert(!err);
-    step(world, at, LG_EVENT_START, NULL, false);
+    step_event(world, at,
+        (struct lg_legion_event){
+            .kind = LG_EVENT_START, .memory = node->stored ? &node->memory : NULL});
 }
 
 void world_start_all(struct world *world)
@@ -271,6 +306,49 @@ void world_stop(struct world *world, size_t at)
 {
     trace(world, at, "is stopped");
     step(world, at, LG_EVENT_SHUTDOWN, NULL, false);
+}
+
+void world_resign(struct world *world, size_t at, int64_t hold_ms)
+{
+    trace(world, at, "is to resign");
+    step_event(world, at, (struct lg_legion_event){.kind = LG_EVENT_RESIGN, .hold_ms = hold_ms});
+}
+
+void world_maintain(struct world *world, size_t at, bool on)
+{
+    step_event(world, at, (struct lg_legion_event){.kind = LG_EVENT_MAINTENANCE, .on = on});
+}
+
+void world_check(struct world *world, size_t at, bool well)
+{
+    step_event(world, at, (struct lg_legion_event){.kind = LG_EVENT_CHECK, .on = well});
+}
+
+void world_reconfigure(
+    struct world *world, size_t at, void (*change)(struct lg_legion_setup *setup))
+{
+    struct node *node = &world->nodes[at];
+    change(&node->model);
+    step_event(
+        world, at, (struct lg_legion_event){.kind = LG_EVENT_RECONFIGURE, .setup = &node->model});
+}
+
+size_t world_titles(const struct world *world)
+{
+    size_t titles = 0;
+    for (size_t i = 0; i < world->setup.count; i++) {
+        if (!world->nodes[i].legion)
+            continue;
+        const struct lg_legion_state *state = lg_legion_state(world->nodes[i].legion);
+        titles += state->role >= LG_ROLE_RISING && state->role <= LG_ROLE_FALLING &&
+                  state->title_until_ms > world->now_ms;
+    }
+    return titles;
+}
+
+const struct lg_legion_memory *world_memory(const struct world *world, size_t at)
+{
+    return world->nodes[at].stored ? &world->nodes[at].memory : NULL;
 }
 
 void world_pause(struct world *world, size_t at, int64_t ms)

@@ -107,7 +107,7 @@ static void message_survives_the_wire(void **state)
     char data[1024], extra[64];
     size_t len = 0, extra_len = 0;
     assert_int_equal(
-        lg_legion_dict_put(extra, sizeof extra, &extra_len, LG_SLICE("stamp"), LG_SLICE("17")), 0);
+        lg_legion_dict_put(extra, sizeof extra, &extra_len, LG_SLICE("other"), LG_SLICE("17")), 0);
     sent.extra = lg_slice_from(extra, extra_len);
     assert_int_equal(lg_legion_encode(&sent, data, sizeof data, &len), 0);
     assert_int_equal(lg_legion_decode(lg_slice_from(data, len), &got), 0);
@@ -121,7 +121,7 @@ static void message_survives_the_wire(void **state)
     assert_true(got.checksum == sent.checksum && got.lord_valor == sent.lord_valor);
     assert_true(got.dead);
     struct lg_slice stamp;
-    assert_true(lg_legion_dict_find(got.extra, LG_SLICE("stamp"), &stamp));
+    assert_true(lg_legion_dict_find(got.extra, LG_SLICE("other"), &stamp));
     same(stamp, LG_SLICE("17"));
     assert_false(lg_legion_dict_find(got.extra, LG_SLICE("echo"), &stamp));
 }
@@ -273,6 +273,113 @@ static void hostile_lengths_stay_inside(void **state)
         }
 }
 
+/* ---- The keys of Legatus ------------------------------------------------------- */
+
+static const struct item ballot_items[] = {
+    ITEM("stamp", "123456789"),
+    ITEM("promise", "15000"),
+    ITEM("quorum", "2"),
+    ITEM("stand", "1700000000123"),
+    ITEM("reach", "3"),
+    ITEM("title", "0"),
+    ITEM("released", "0"),
+    ITEM("voted", "4611686018427387904"),
+    ITEM("echoes", "01234567abcdefgh"),
+    ITEM("vote", UUID_B " 1700000000122 42 15000"),
+};
+#define BALLOT_COUNT (sizeof ballot_items / sizeof *ballot_items)
+
+/* The sample and the ballot with item `at` replaced; without it when key is empty. */
+static bool ballot_decodes(
+    size_t at, struct lg_slice key, struct lg_slice value, struct lg_legion_message *ret_message)
+{
+    static char data[2048];
+    size_t len = write_items(items, ITEM_COUNT, data, sizeof data);
+    for (size_t i = 0; i < BALLOT_COUNT; i++) {
+        struct item item = i == at ? (struct item){key, value} : ballot_items[i];
+        if (item.key.len)
+            assert_int_equal(lg_legion_dict_put(data, sizeof data, &len, item.key, item.value), 0);
+    }
+    return lg_legion_decode(lg_slice_from(data, len), ret_message) == 0;
+}
+
+static void ballot_survives_the_wire(void **state)
+{
+    (void)state;
+    struct lg_legion_message message, again;
+    assert_true(ballot_decodes(BALLOT_COUNT, LG_SLICE(""), LG_SLICE(""), &message));
+    char out[1024];
+    size_t len;
+    message.extra = (struct lg_slice){NULL, 0};
+    assert_int_equal(lg_legion_encode(&message, out, sizeof out, &len), 0);
+    assert_int_equal(lg_legion_decode(lg_slice_from(out, len), &again), 0);
+    const struct lg_legion_ballot *a = &message.ballot, *b = &again.ballot;
+    assert_true(a->stamp_us == 123456789 && b->stamp_us == a->stamp_us);
+    assert_true(a->promise_ms == 15000 && b->promise_ms == a->promise_ms);
+    assert_true(a->quorum == 2 && b->quorum == 2 && a->reach == 3 && b->reach == 3);
+    assert_true(a->stand == 1700000000123 && b->stand == a->stand);
+    assert_true(a->title == 0 && a->released_us == 0);
+    assert_true(a->voted == LG_LEGION_EPOCH_MAX && b->voted == a->voted);
+    same(a->vote_uuid, LG_SLICE(UUID_B));
+    same(b->vote_uuid, LG_SLICE(UUID_B));
+    assert_true(a->vote_epoch == 1700000000122 && b->vote_epoch == a->vote_epoch);
+    assert_true(a->vote_echo_us == 42 && b->vote_echo_us == 42);
+    assert_true(a->vote_promise_ms == 15000 && b->vote_promise_ms == 15000);
+    same(b->echoes, LG_SLICE("01234567abcdefgh"));
+}
+
+static void ballot_is_whole_or_not_there(void **state)
+{
+    (void)state;
+    struct lg_legion_message message;
+    for (size_t i = 0; i < BALLOT_COUNT; i++) {
+        bool optional = i + 2 >= BALLOT_COUNT; /* echoes, vote */
+        assert_int_equal(ballot_decodes(i, LG_SLICE(""), LG_SLICE(""), &message), optional);
+        assert_false(ballot_decodes(i, ballot_items[i].key, LG_SLICE("x"), &message));
+        assert_false(ballot_decodes(i, ballot_items[i].key, LG_SLICE("-1"), &message));
+        assert_false(
+            ballot_decodes(i, ballot_items[i].key, LG_SLICE("18446744073709551616"), &message));
+    }
+    static const struct item wrong[] = {
+        ITEM("stamp", "0"),
+        ITEM("stamp", "9223372036854775808"),
+        ITEM("promise", "0"),
+        ITEM("promise", "2147483648"),
+        ITEM("stand", "4611686018427387905"),
+        ITEM("title", "4611686018427387905"),
+        ITEM("voted", "4611686018427387905"),
+        ITEM("released", "9223372036854775808"),
+        ITEM("echoes", "012345678"),
+        ITEM("vote", ""),
+        ITEM("vote", UUID_B),
+        ITEM("vote", UUID_B " 1 2"),
+        ITEM("vote", UUID_B " 1 2 0"),
+        ITEM("vote", UUID_B " 1 2 3 "),
+        ITEM("vote", "x 1 2 3"),
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        for (size_t at = 0; at < BALLOT_COUNT; at++)
+            if (lg_slice_eq(wrong[i].key, ballot_items[at].key))
+                assert_false(ballot_decodes(at, wrong[i].key, wrong[i].value, &message));
+}
+
+static void echoes_are_found_by_id(void **state)
+{
+    (void)state;
+    char out[2 * LG_LEGION_ECHO_SIZE];
+    size_t len = 0;
+    uint64_t a = lg_legion_id(UUID_A), b = lg_legion_id(UUID_B);
+    assert_true(a != b && a == (0x13dc79f5d95348caU ^ 0xb8f46c64369f57ffU));
+    assert_int_equal(lg_legion_echo_put(out, sizeof out, &len, a, 7), 0);
+    assert_int_equal(lg_legion_echo_put(out, sizeof out, &len, b, UINT64_MAX), 0);
+    assert_int_equal(lg_legion_echo_put(out, sizeof out, &len, b, 1), -LG_E_LIMIT);
+    struct lg_slice echoes = lg_slice_from(out, len);
+    assert_true(lg_legion_echo_find(echoes, a) == 7);
+    assert_true(lg_legion_echo_find(echoes, b) == UINT64_MAX);
+    assert_true(lg_legion_echo_find(echoes, 1) == 0);
+    assert_true(lg_legion_echo_find((struct lg_slice){NULL, 0}, a) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +391,9 @@ int main(void)
         cmocka_unit_test(keys_are_there_once),
         cmocka_unit_test(header_is_checked),
         cmocka_unit_test(hostile_lengths_stay_inside),
+        cmocka_unit_test(ballot_survives_the_wire),
+        cmocka_unit_test(ballot_is_whole_or_not_there),
+        cmocka_unit_test(echoes_are_found_by_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -192,6 +192,28 @@ static void test_a_hung_lane_leaves_the_others_a_thread(void **state)
     wait_for(&flowing, &flowing.done, 5);
 }
 
+static void test_two_hung_lanes_leave_the_third_a_thread(void **state)
+{
+    (void)state;
+    struct lg_pool *pool = new_pool(1);
+    struct lg_lane *dead[2] = {lg_pool_lane(pool, "a", 1, 8), lg_pool_lane(pool, "b", 1, 8)};
+    struct gate hung, flowing;
+    gate_init(&hung, false);
+    gate_init(&flowing, true);
+    struct work stuck[2], work;
+    for (int i = 0; i < 2; i++) {
+        make(&stuck[i], 1, &hung, dead[i]);
+        assert_int_equal(lg_pool_submit(pool, &stuck[i].job), 0);
+        wait_for(&hung, &hung.running, i + 1);
+        lg_pool_overdue(pool, &stuck[i].job);
+    }
+    make(&work, 1, &flowing, lg_pool_default_lane(pool));
+    assert_int_equal(lg_pool_submit(pool, &work.job), 0);
+    wait_for(&flowing, &flowing.done, 1);
+    gate_open(&hung);
+    wait_for(&hung, &hung.done, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_a_full_queue_is_busy),
         cmocka_unit_test(test_what_waits_can_be_withdrawn),
         cmocka_unit_test(test_a_hung_lane_leaves_the_others_a_thread),
+        cmocka_unit_test(test_two_hung_lanes_leave_the_third_a_thread),
     };
     return cmocka_run_group_tests_name("server/pool", tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
  *   /lane/MS        the same in a lane of one that lets two wait; ?timeout=MS
  *   /echo           the request's body
  *   /push/N         N bytes by lg_push, length not announced
+ *   /late/MS        100 bytes at once, and the end of the answer MS later
  *   /source/N       N bytes by a pulled source
  *   /short/N        a source that announces N bytes and fails halfway
  *   /lord/NAME      "1" while we are Lord of that legion, else "0", from `fast`
@@ -185,6 +186,15 @@ static void push(struct probe *probe, struct lg_request *request, long bytes)
     lg_push_end(request);
 }
 
+static void end_late(struct probe *probe, struct lg_request *request, long ms)
+{
+    lg_answer(request, 200);
+    if (lg_push_begin(request, 100) || lg_push(request, probe->block, 100))
+        return;
+    sleep_ms(ms);
+    lg_push_end(request);
+}
+
 struct stretch {
     const char *block;
     int64_t left;
@@ -236,6 +246,8 @@ static void probe_handle(void *state, struct lg_request *request)
         echo(request);
     } else if (starts(path, "/push/")) {
         push(probe, request, n);
+    } else if (starts(path, "/late/")) {
+        end_late(probe, request, n);
     } else if (starts(path, "/source/")) {
         answer_stretch(probe, request, n, false);
     } else if (starts(path, "/short/")) {

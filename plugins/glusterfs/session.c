@@ -1,0 +1,266 @@
+/* One attempt to connect a volume, on a thread of its own: glfs_init has no
+ * limit. Where a brick or glusterd hangs, or a brick refuses us for our port, it
+ * waits for as long as that lasts, and the glfs_t in it cannot be let go.
+ *
+ * So an attempt that takes too long is abandoned, not ended: its thread stays,
+ * and should it succeed one day while the mount still has no session, its
+ * session is as good as any.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "gl.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define SLOW_MS        8000 /* gfapi gives up on bricks that take no connection after 10 s */
+#define GFAPI_LOG_INFO 7
+
+struct attempt {
+    struct gl_mount *mount;
+    size_t server; /* index of the one that answered */
+    int64_t began_ms;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool done;                  /* the thread has the result */
+    bool abandoned;             /* nobody waits for it */
+    struct gl_session *session; /* NULL = failed */
+    int error;
+};
+
+/* ---- why it failed ---- */
+
+static bool may_bind_low_ports(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {0};
+    if (syscall(SYS_capget, &header, data))
+        return true; /* unknown: no hint is better than a false one */
+    return data[0].effective & (1u << CAP_NET_BIND_SERVICE);
+}
+
+/* What keeps us from bricks that are there. */
+static const char *port_hint(void)
+{
+    return may_bind_low_ports()
+               ? "are they hanging, or their ports not reachable from here?"
+               : "if the volume has server.allow-insecure off, they only talk to ports below 1024: "
+                 "run with cap = net_bind_service, or as root; otherwise they hang, or a firewall "
+                 "is in the way";
+}
+
+static void explain(const struct attempt *attempt, char *ret_why, size_t size)
+{
+    const struct gl_mount_options *o = attempt->mount->options;
+    const char *through = o->volfile ? o->volfile : o->servers[attempt->server].text;
+    int64_t took_ms = gl_now_ms() - attempt->began_ms;
+    int error = attempt->error;
+    if (!attempt->done)
+        snprintf(ret_why, size,
+            "%s answers, but the bricks of volume \"%s\" have kept us waiting for %lld s: %s",
+            through, o->volume, (long long)took_ms / 1000, port_hint());
+    else if (o->volfile && (error == 0 || error == ENOENT || error == EINVAL))
+        snprintf(ret_why, size, "volfile %s: %s", o->volfile,
+            error ? strerror(error) : "not a volume file that gfapi understands");
+    else if (error == ENOENT)
+        snprintf(ret_why, size,
+            "glusterd at %s knows no volume \"%s\" (gluster volume list shows those it has)",
+            through, o->volume);
+    else if ((error == EIO || error == ENOTCONN) && took_ms >= SLOW_MS)
+        snprintf(ret_why, size,
+            "%s answers, but the bricks of volume \"%s\" took no connection for %lld s: %s",
+            through, o->volume, (long long)took_ms / 1000, port_hint());
+    else if ((error == EIO || error == ENOTCONN) && !o->volfile)
+        snprintf(ret_why, size,
+            "%s answers, but no brick of volume \"%s\" is up: is it started (gluster volume "
+            "start %s)?",
+            through, o->volume, o->volume);
+    else
+        snprintf(ret_why, size, "volume \"%s\" through %s: %s", o->volume, through,
+            error ? strerror(error) : "glfs_init failed and does not say why");
+}
+
+/* ---- the attempt's thread ---- */
+
+struct fini_job {
+    struct gl_job job;
+    glfs_t *fs;
+};
+
+static void run_fini(struct gl_job *job)
+{
+    struct fini_job *fini = (struct fini_job *)job;
+    glfs_fini(fini->fs);
+    free(fini);
+}
+
+/* glfs_fini takes 1 to 11 s: nobody waits for it. */
+static void put_away(struct gl_mount *mount, glfs_t *fs)
+{
+    struct fini_job *fini = calloc(1, sizeof *fini);
+    if (!fini)
+        return; /* leaked: memory is out anyway */
+    fini->job.run = run_fini;
+    fini->fs = fs;
+    gl_queue_add(&mount->closer, &fini->job);
+}
+
+static int add_server(glfs_t *fs, const struct gl_server *server)
+{
+    return glfs_set_volfile_server(
+        fs, server->unix_socket ? "unix" : "tcp", server->host, server->port);
+}
+
+/* `alive` goes first; the others follow, for the day it dies. */
+static glfs_t *make_fs(const struct attempt *attempt)
+{
+    const struct gl_mount_options *o = attempt->mount->options;
+    const char *log = attempt->mount->site->log;
+    size_t alive = attempt->server;
+    glfs_t *fs = glfs_new(o->volume);
+    if (!fs)
+        return NULL;
+    int err = glfs_set_logging(fs, log ? log : "/dev/null", log ? GFAPI_LOG_INFO : 0);
+    if (o->volfile) {
+        err |= glfs_set_volfile(fs, o->volfile);
+    } else {
+        err |= add_server(fs, &o->servers[alive]);
+        for (size_t i = 0; i < o->server_count; i++)
+            if (i != alive)
+                err |= add_server(fs, &o->servers[i]);
+    }
+    /* gfapi does not use the ports below 1024 unless told to. */
+    if (may_bind_low_ports())
+        err |= glfs_set_xlator_option(
+            fs, o->volfile ? "*" : "*-client-*", "client-bind-insecure", "off");
+    if (err)
+        lg_log(LG_LOG_WARN, GL_ROOM, "%s: gfapi did not take every setting (%s)", o->mountpoint,
+            strerror(errno));
+    return fs;
+}
+
+/* A session that has seen the volume's root, or NULL with *ret_error. */
+static struct gl_session *init_session(const struct attempt *attempt, int *ret_error)
+{
+    struct stat stat;
+    struct gl_session *session = calloc(1, sizeof *session);
+    glfs_t *fs = session ? make_fs(attempt) : NULL;
+    if (!fs) {
+        free(session);
+        *ret_error = ENOMEM;
+        return NULL;
+    }
+    errno = 0;
+    if (glfs_init(fs) == 0)
+        session->root = glfs_h_lookupat(fs, NULL, "/", &stat, 0);
+    if (!session->root) {
+        *ret_error = errno;
+        put_away(attempt->mount, fs);
+        free(session);
+        return NULL;
+    }
+    session->fs = fs;
+    gl_dirs_init(&session->dirs);
+    gl_allowed_init(&session->allowed);
+    return session;
+}
+
+static void free_attempt(struct attempt *attempt)
+{
+    pthread_cond_destroy(&attempt->changed);
+    pthread_mutex_destroy(&attempt->lock);
+    free(attempt);
+}
+
+static void say_connected(const struct attempt *attempt)
+{
+    const struct gl_mount_options *o = attempt->mount->options;
+    lg_log(LG_LOG_INFO, GL_ROOM, "%s: volume \"%s\" connected through %s in %lld ms", o->mountpoint,
+        o->volume, o->volfile ? o->volfile : o->servers[attempt->server].text,
+        (long long)(gl_now_ms() - attempt->began_ms));
+}
+
+/* Better late than never, unless another attempt was faster: then the session
+ * stays unused, like every session that was replaced. */
+static void offer_late(struct attempt *attempt)
+{
+    struct gl_session *none = NULL;
+    if (attempt->session &&
+        atomic_compare_exchange_strong(&attempt->mount->session, &none, attempt->session))
+        say_connected(attempt);
+    free_attempt(attempt);
+}
+
+static void *attempt_thread(void *arg)
+{
+    struct attempt *attempt = arg;
+    int error = 0;
+    struct gl_session *session = init_session(attempt, &error);
+    pthread_mutex_lock(&attempt->lock);
+    attempt->session = session;
+    attempt->error = error;
+    attempt->done = true;
+    bool abandoned = attempt->abandoned;
+    pthread_cond_signal(&attempt->changed);
+    pthread_mutex_unlock(&attempt->lock);
+    if (abandoned)
+        offer_late(attempt);
+    return NULL;
+}
+
+/* ---- the connecting thread ---- */
+
+static struct attempt *new_attempt(struct gl_mount *mount, size_t server)
+{
+    pthread_condattr_t attr;
+    struct attempt *attempt = calloc(1, sizeof *attempt);
+    if (!attempt)
+        return NULL;
+    attempt->mount = mount;
+    attempt->server = server;
+    attempt->began_ms = gl_now_ms();
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&attempt->lock, NULL);
+    pthread_cond_init(&attempt->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    return attempt;
+}
+
+/* With the lock held: until it is done or `limit_ms` have passed. */
+static void wait_done(struct attempt *attempt, int64_t limit_ms)
+{
+    int64_t until_ms = attempt->began_ms + limit_ms;
+    const struct timespec until = {until_ms / 1000, (until_ms % 1000) * 1000000};
+    while (!attempt->done && gl_now_ms() < until_ms)
+        pthread_cond_timedwait(&attempt->changed, &attempt->lock, &until);
+}
+
+int gl_session_new(struct gl_mount *mount, size_t server, int64_t limit_ms,
+    struct gl_session **ret_session, char *ret_why, size_t why_size)
+{
+    struct attempt *attempt = new_attempt(mount, server);
+    if (!attempt || gl_thread_start("gl-init", attempt_thread, attempt)) {
+        free(attempt);
+        snprintf(ret_why, why_size, "no thread or memory to connect with");
+        return -1;
+    }
+    pthread_mutex_lock(&attempt->lock);
+    wait_done(attempt, limit_ms);
+    bool done = attempt->done;
+    struct gl_session *session = attempt->session;
+    attempt->abandoned = !done;
+    if (!session)
+        explain(attempt, ret_why, why_size);
+    pthread_mutex_unlock(&attempt->lock);
+    if (!done)
+        return -ETIMEDOUT; /* the attempt is its thread's now */
+    if (session) {
+        say_connected(attempt);
+        *ret_session = session;
+    }
+    free_attempt(attempt);
+    return session ? 0 : -1;
+}

@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes and servers that fail, on one machine: what clients see, what the log says,
+and that everything comes back by itself."""
+
+import os
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from gluster_client import Client
+from gluster_rig import (
+    Child,
+    Download,
+    EmbeddedBrick,
+    Serving,
+    SingleGlusterd,
+    loopback_address,
+    need,
+    wait_for,
+)
+
+
+def write(brick, name, data=b"hello"):
+    with open(os.path.join(brick.brick, name), "wb") as file:
+        file.write(data)
+
+
+@pytest.fixture
+def closing():
+    """Closed in reverse order, whatever happens."""
+    things = []
+
+    def keep(thing):
+        things.append(thing)
+        return thing
+
+    yield keep
+    for thing in reversed(things):
+        thing.close()
+
+
+# ---- a volume goes away and comes back ----
+
+
+def test_a_killed_brick_is_503_and_comes_back_by_itself(closing):
+    brick = closing(EmbeddedBrick())
+    write(brick, "f")
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}"]))
+    web.connected()
+    assert web.status("/f") == 200
+    brick.kill()
+    web.wait_status("/f", 503, 5)  # fault 2: not 404
+    status, headers, _ = web.fetch("/f")
+    assert status == 503 and int(headers["retry-after"]) >= 1
+    web.wait_log('volume "emb" is away')
+    brick.start()
+    web.wait_status("/f", 200, 15)
+    web.wait_log('volume "emb" is back')
+
+
+def test_a_brick_that_is_down_at_start_is_found_later(closing):
+    brick = closing(EmbeddedBrick())
+    write(brick, "f")
+    brick.kill()
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}"]))
+    status, headers, _ = web.fetch("/f")
+    assert status == 503 and int(headers["retry-after"]) >= 1
+    brick.start()
+    web.wait_status("/f", 200, 30)
+
+
+def test_a_hung_brick_is_504_and_others_go_on(closing):
+    good, bad = closing(EmbeddedBrick("good")), closing(EmbeddedBrick("bad", ping_timeout=42))
+    write(good, "f")
+    write(bad, "f")
+    lines = [
+        f"glusterfs-mount = mountpoint=/good,{good.mount}",
+        f"glusterfs-mount = mountpoint=/bad,{bad.mount}",
+        "glusterfs-timeout = 1",
+    ]
+    web = closing(Serving(lines, threads=8))
+    web.connected("/good/")
+    web.connected("/bad/")
+    assert web.status("/bad/f") == 200
+    time.sleep(1.1)  # md-cache forgets
+    bad.pause()
+    try:
+        begun = time.monotonic()
+        statuses = []
+        asking = [
+            threading.Thread(target=lambda: statuses.append(web.status("/bad/f")))
+            for _ in range(30)
+        ]
+        for thread in asking:
+            thread.start()
+        worst = 0
+        while time.monotonic() - begun < 2.5:
+            asked = time.monotonic()
+            assert web.fetch("/good/f")[2] == b"hello"
+            worst = max(worst, time.monotonic() - asked)
+        for thread in asking:
+            thread.join(10)
+        assert worst < 0.5, "the hung mount starved the other"
+        assert set(statuses) <= {504, 503} and statuses.count(504) >= 6
+        begun = time.monotonic()
+        assert web.status("/bad/f") in (503, 504)
+        assert time.monotonic() - begun < 1.6
+    finally:
+        bad.resume()
+    web.wait_status("/bad/f", 200, 10)
+
+
+def test_bodies_that_stall_are_cut_off_and_logged(closing):
+    brick = closing(EmbeddedBrick(ping_timeout=42))
+    write(brick, "big", os.urandom(64 << 20))
+    web = closing(
+        Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}", "glusterfs-timeout = 200ms"])
+    )
+    web.connected()
+    with Download(web.path, "/big") as download:
+        download.read(1 << 20)
+        brick.pause()
+        try:
+            download.read()
+        finally:
+            brick.resume()
+        assert not download.complete
+    web.wait_log("GET /big.*cut short: .*a read does not come back")
+    with Download(web.path, "/big") as download:
+        download.read()
+        assert download.complete
+
+
+def test_a_short_hang_in_mid_body_is_waited_out(closing):
+    brick = closing(EmbeddedBrick(ping_timeout=42))
+    write(brick, "big", os.urandom(32 << 20))
+    web = closing(
+        Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}", "glusterfs-timeout = 500ms"])
+    )
+    web.connected()
+    with Download(web.path, "/big") as download:
+        download.read(1 << 20)
+        brick.pause()
+        timer = threading.Timer(2, brick.resume)
+        timer.start()
+        download.read()
+        timer.join()
+        assert download.complete
+
+
+def test_a_brick_killed_in_mid_body_cuts_it_off(closing):
+    brick = closing(EmbeddedBrick())
+    write(brick, "big", os.urandom(64 << 20))
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}"]))
+    web.connected()
+    with Download(web.path, "/big") as download:
+        download.read(1 << 20)
+        brick.kill()
+        download.read()
+        assert not download.complete  # fault 6: never passed off as complete
+    web.wait_log("GET /big.*cut short: .*read: ")
+
+
+def test_read_errors_in_mid_body_cut_it_off(closing):
+    errors = {"failure": "20", "enable": "read"}
+    brick = closing(EmbeddedBrick(below=[("debug/error-gen", errors)]))
+    write(brick, "big", os.urandom(64 << 20))
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}"]))
+    web.connected()
+    with Download(web.path, "/big") as download:
+        download.read()
+        assert download.status == 200 and not download.complete
+    web.wait_log("GET /big.*cut short: .*read: ")
+
+
+# ---- nothing leaks ----
+
+
+def open_handles(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_clients_that_leave_while_reads_hang_leave_nothing(closing):
+    brick = closing(EmbeddedBrick(ping_timeout=42))
+    write(brick, "big", os.urandom(16 << 20))
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}"], threads=16))
+    web.connected()
+    (worker,) = web.program.workers().values()
+    downloads = [Download(web.path, "/big") for _ in range(20)]
+    for download in downloads:
+        download.read(65536)
+    brick.pause()
+    try:
+        for download in downloads:
+            download.drain(0.1)  # now the reads in flight hang
+            download.close()
+        time.sleep(0.3)
+    finally:
+        brick.resume()
+    wait_for("no open file", lambda: brick.open_files() == [], 10)
+    with Download(web.path, "/big") as download:
+        download.read()
+        assert download.complete
+    assert web.program.workers() == {1: worker}  # it did not die of it
+    wait_for("no open file", lambda: brick.open_files() == [], 10)
+
+
+# ---- glusterd ----
+
+
+@pytest.fixture(scope="module")
+def glusterd():
+    glusterd = SingleGlusterd()
+    try:
+        glusterd.create("v1")
+        client = Client("v1", "tcp", glusterd.address, 24007)
+        client.write("/f", 0, "hello")
+        client.write("/secret", 0, "root's")
+        client.chmod("/secret", 0o600)
+        client.write("/bigsecret", 0, "s" * 100_000)
+        client.chmod("/bigsecret", 0o600)
+        client.mkdir("/closed")
+        client.write("/closed/f", 0, "f")
+        client.chmod("/closed", 0o700)
+        client.close()
+        yield glusterd
+    finally:
+        glusterd.close()
+
+
+def mount(servers, volume="v1", mountpoint="/"):
+    return f"glusterfs-mount = mountpoint={mountpoint},volume={volume},server={servers}"
+
+
+class DeafServer:
+    """Accepts connections and says nothing, as a stopped glusterd does."""
+
+    def __init__(self):
+        self.address = loopback_address()
+        self.socket = socket.create_server((self.address, 24007), backlog=64)
+
+    def close(self):
+        self.socket.close()
+
+
+def test_port_0_is_the_usual_one_and_a_unix_socket_will_do(closing, glusterd):
+    web = closing(
+        Serving([mount(f"{glusterd.address}:0"), mount(glusterd.socket, mountpoint="/unix")])
+    )
+    web.connected("/")
+    web.connected("/unix/")
+    assert web.fetch("/f")[2] == web.fetch("/unix/f")[2] == b"hello"
+
+
+@pytest.mark.parametrize("first", ["refusing", "bad name", "no socket", "deaf", "three of them"])
+def test_a_dead_first_server_costs_no_time(closing, glusterd, first):
+    """Fault 1: with the first server down the others were never tried."""
+    deaf = closing(DeafServer())
+    dead = {
+        "refusing": f"{loopback_address()}:0",
+        "bad name": "no-such-host.invalid:0",
+        "no socket": "/nonexistent/glusterd.socket",
+        "deaf": f"{deaf.address}:0",
+        "three of them": f"{loopback_address()}:0;{deaf.address}:0;/nonexistent/socket",
+    }[first]
+    web = closing(Serving([mount(f"{dead};{glusterd.address}:0")]))
+    assert web.connected() < 2
+    assert web.fetch("/f")[2] == b"hello"
+
+
+def test_servers_that_all_fail_are_named_and_tried_again(closing):
+    deaf = closing(DeafServer())
+    refusing = loopback_address()
+    web = closing(Serving([mount(f"{refusing}:0;{deaf.address}:0")]))
+    line = web.wait_log("no glusterd answers: .*").group()
+    assert f"{refusing}:0 (Connection refused)" in line
+    assert f"{deaf.address}:0 (it accepts connections and answers nothing)" in line
+    status, headers, _ = web.fetch("/f")
+    assert status == 503 and headers["retry-after"]
+
+
+def test_glusterd_that_starts_late_is_found(closing):
+    late = closing(SingleGlusterd())
+    late.create("v1")
+    late.child.stop()
+    web = closing(Serving([mount(f"{late.address}:0")]))
+    web.wait_log("no glusterd answers: .*Connection refused")
+    assert web.status("/") == 503
+    late.start()
+    web.wait_status("/", 404, 20)
+
+
+def test_an_unknown_volume_is_said_and_found_once_it_exists(closing, glusterd):
+    web = closing(Serving([mount(f"{glusterd.address}:0", "later")]))
+    web.wait_log(f'glusterd at {glusterd.address}:0 knows no volume "later"')
+    assert web.status("/f") == 503
+    glusterd.create("later", start=False)
+    web.wait_log('no brick of volume "later" is up: is it started', 15)
+    assert web.status("/f") == 503
+    glusterd.start_volume("later", 1)
+    web.wait_status("/f", 404, 20)
+
+
+def test_a_stopped_volume_is_503_until_it_is_started(closing, glusterd):
+    glusterd.create("stops")
+    client = closing(Client("stops", "tcp", glusterd.address, 24007))
+    client.write("/f", 0, "here")
+    web = closing(Serving([mount(f"{glusterd.address}:0", "stops")]))
+    web.connected()
+    assert web.fetch("/f")[2] == b"here"
+    glusterd.cli("volume", "stop", "stops", "force")
+    web.wait_status("/f", 503, 10)
+    glusterd.start_volume("stops", 1)
+    web.wait_status("/f", 200, 20)
+
+
+def test_bricks_killed_and_restarted(closing, glusterd):
+    glusterd.create("three", replica=3)
+    client = closing(Client("three", "tcp", glusterd.address, 24007))
+    client.write("/f", 0, "here")
+    web = closing(Serving([mount(f"{glusterd.address}:0", "three")]))
+    web.connected()
+    assert web.fetch("/f")[2] == b"here"
+    for pid in glusterd.brick_pids("three"):
+        os.kill(pid, signal.SIGKILL)
+    web.wait_status("/f", 503, 10)
+    glusterd.start_volume("three", 4)
+    web.wait_status("/f", 200, 20)
+
+
+# ---- users and ports ----
+
+
+def test_permissions_are_those_of_the_user_it_runs_as(closing, glusterd):
+    """Small files too: their bytes come with the look-up, which asks for no permission."""
+    web = closing(Serving([mount(f"{glusterd.address}:0"), "uid = 65534", "gid = 65534"]))
+    web.connected()
+    assert web.status("/f") == 200
+    assert web.status("/secret") == 403
+    assert web.fetch("/secret", "HEAD")[0] == 403
+    assert web.status("/bigsecret") == 403
+    assert web.status("/closed/f") == 403
+
+
+def test_privileged_ports_need_the_capability(closing, glusterd):
+    glusterd.create("safe")
+    client = closing(Client("safe", "tcp", glusterd.address, 24007))
+    client.write("/f", 0, "safe")
+    glusterd.cli("volume", "set", "safe", "server.allow-insecure", "off")
+    user = ["uid = 65534", "gid = 65534"]
+    without = closing(Serving([mount(f"{glusterd.address}:0", "safe"), *user]))
+    able = closing(
+        Serving([mount(f"{glusterd.address}:0", "safe"), *user, "cap = net_bind_service"])
+    )
+    able.connected()
+    assert able.fetch("/f")[2] == b"safe"
+    line = without.wait_log('the bricks of volume "safe" .*', 25).group()
+    assert "server.allow-insecure off" in line and "cap = net_bind_service" in line
+    assert without.status("/f") == 503
+
+
+# ---- configuration ----
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        ("mountpoint=/,volume=v,server=host", 'write host:0 for the usual port'),
+        ("mountpoint=/,volume=v,server=host:x", '"x" is no port'),
+        ("mountpoint=/,volume=v,server=host:70000", '"70000" is no port'),
+        ("mountpoint=/,volume=v,server=fe80::1:0", "an IPv6 address needs brackets"),
+        ("mountpoint=x,volume=v,server=h:0", "must begin with a slash"),
+        ("mountpoint=/,volume=v,server=;", "the server list is empty"),
+    ],
+)
+def test_mistakes_in_a_mount_are_explained(tmp_path, value, text):
+    import program
+
+    ini = tmp_path / "x.ini"
+    ini.write_text(f"[uwsgi]\nhttp-socket = 127.0.0.1:0\nglusterfs-mount = {value}\n")
+    done = program.run("--check", ini)
+    assert done.returncode != 0
+    assert f"{ini}:3" in done.stderr + done.stdout
+    assert text in done.stderr + done.stdout
