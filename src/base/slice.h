@@ -40,4 +40,19 @@ struct lg_slice lg_slice_cut(struct lg_slice s, char sep, struct lg_slice *rest)
 /* Decimal digits only, no sign, no blanks; false when empty, malformed or above `max`. */
 bool lg_slice_u64(struct lg_slice s, uint64_t max, uint64_t *ret_value);
 
+/* A number's decimal digits, at most 20, without a NUL; returns how many. For
+ * where every request passes: printf reads its format each time. */
+#define LG_DIGITS_MAX 20
+static inline size_t lg_digits(char ret_text[LG_DIGITS_MAX], uint64_t value)
+{
+    char digits[LG_DIGITS_MAX];
+    size_t n = 0;
+    do
+        digits[n++] = (char)('0' + value % 10);
+    while (value /= 10);
+    for (size_t i = 0; i < n; i++)
+        ret_text[i] = digits[n - 1 - i];
+    return n;
+}
+
 #endif

@@ -48,6 +48,12 @@ static struct civil civil_of(int64_t days)
     return date;
 }
 
+static void two_digits(char *to, unsigned value)
+{
+    to[0] = (char)('0' + value / 10 % 10);
+    to[1] = (char)('0' + value % 10);
+}
+
 void lg_http_date_format(int64_t unix_s, char ret_text[LG_HTTP_DATE_LEN + 1])
 {
     if (unix_s < 0)
@@ -57,9 +63,15 @@ void lg_http_date_format(int64_t unix_s, char ret_text[LG_HTTP_DATE_LEN + 1])
     int64_t days = unix_s / DAY_S;
     unsigned second = (unsigned)(unix_s % DAY_S);
     struct civil date = civil_of(days);
-    snprintf(ret_text, LG_HTTP_DATE_LEN + 1, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT",
-        &WEEK[(days + 4) % 7 * 3], date.day % 100, &MONTHS[(date.month - 1) % 12 * 3],
-        (unsigned)date.year % 10000, second / 3600 % 24, second / 60 % 60, second % 60);
+    memcpy(ret_text, "Sun, 01 Jan 1970 00:00:00 GMT", LG_HTTP_DATE_LEN + 1);
+    memcpy(ret_text, &WEEK[(days + 4) % 7 * 3], 3);
+    two_digits(ret_text + 5, date.day);
+    memcpy(ret_text + 8, &MONTHS[(date.month - 1) % 12 * 3], 3);
+    two_digits(ret_text + 12, (unsigned)date.year / 100);
+    two_digits(ret_text + 14, (unsigned)date.year);
+    two_digits(ret_text + 17, second / 3600);
+    two_digits(ret_text + 20, second / 60 % 60);
+    two_digits(ret_text + 23, second % 60);
 }
 
 /* ---- parsing: a cursor that fails once and stays failed ---- */

@@ -110,9 +110,23 @@ static int append_field(struct lg_buf *out, struct lg_slice name, struct lg_slic
     return 0;
 }
 
+#define HEAD_USUAL 512 /* bytes of an answer's head; more are found when needed */
+
 static int append_status(struct lg_buf *out, int status)
 {
-    return lg_buf_printf(out, "HTTP/1.1 %d %s\r\n", status, lg_http_reason(status));
+    char code[LG_DIGITS_MAX];
+    struct lg_slice reason = lg_slice_of(lg_http_reason(status));
+    size_t len = lg_digits(code, (uint64_t)status);
+    int err = lg_buf_reserve(out, HEAD_USUAL);
+    if (!err)
+        err = lg_buf_append(out, "HTTP/1.1 ", 9);
+    if (!err)
+        err = lg_buf_append(out, code, len);
+    if (!err)
+        err = lg_buf_append(out, " ", 1);
+    if (!err)
+        err = lg_buf_append(out, reason.ptr, reason.len);
+    return err ? err : lg_buf_append(out, "\r\n", 2);
 }
 
 static int append_headers(struct lg_buf *out, const struct lg_header *headers, size_t count)
@@ -141,9 +155,9 @@ static enum lg_http_body choose_body(
 
 static int append_length(struct lg_buf *out, int64_t length)
 {
-    char digits[24];
-    int len = snprintf(digits, sizeof digits, "%" PRId64, length);
-    return append_field(out, LG_SLICE("Content-Length"), lg_slice_from(digits, (size_t)len));
+    char digits[LG_DIGITS_MAX];
+    size_t len = lg_digits(digits, (uint64_t)length);
+    return append_field(out, LG_SLICE("Content-Length"), lg_slice_from(digits, len));
 }
 
 static int append_framing(struct lg_buf *out, const struct lg_response *response,

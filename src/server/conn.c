@@ -331,13 +331,13 @@ static int add_connection_vars(struct lg_conn *conn, struct lg_request *request)
 {
     struct lg_arena *arena = &request->arena;
     const struct lg_worker *worker = conn->worker;
-    char port[8];
-    snprintf(port, sizeof port, "%u", conn->peer_port);
+    char port[LG_DIGITS_MAX];
+    size_t port_len = lg_digits(port, conn->peer_port);
     struct lg_var vars[] = {
         {LG_SLICE("SERVER_NAME"), lg_slice_of(worker->server_name)},
         {LG_SLICE("SERVER_PORT"), lg_slice_of(conn->accepting->port)},
         {LG_SLICE("REMOTE_ADDR"), lg_arena_slice(arena, lg_slice_of(conn->peer))},
-        {LG_SLICE("REMOTE_PORT"), lg_arena_slice(arena, lg_slice_of(port))},
+        {LG_SLICE("REMOTE_PORT"), lg_arena_slice(arena, lg_slice_from(port, port_len))},
     };
     size_t count = conn->is_unix ? 2 : sizeof vars / sizeof *vars;
     int err = 0;
