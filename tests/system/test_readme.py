@@ -46,7 +46,7 @@ def environment(folder):
     bin_folder.mkdir(exist_ok=True)
     link = bin_folder / "legatus"
     link.unlink(missing_ok=True)
-    link.symlink_to(legatus())
+    link.symlink_to(pathlib.Path(legatus()).resolve())
     clean = {name: value for name, value in os.environ.items() if name != "LEGATUS_BIN"}
     return {**clean, "PATH": f"{bin_folder}:{clean['PATH']}:/usr/sbin"}, bin_folder
 
