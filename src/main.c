@@ -1,6 +1,7 @@
 /* Wiring: the command line to what it asks for. The one place that may exit.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "master/master.h"
+#include "operate/operate.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -26,7 +27,8 @@ static int print_help(void)
 {
     struct lg_buf text = {0};
     int err = lg_buf_puts(&text, "usage: legatus [OPTION...] [FILE.ini...]\n"
-                                 "       legatus --check FILE.ini\n\n");
+                                 "       legatus --check FILE.ini\n"
+                                 "       legatus legion status FILE.ini|ADDRESS\n\n");
     if (!err)
         err = lg_conf_help(&text);
     return print_text(err, &text);
@@ -80,6 +82,9 @@ static int run(int argc, const char *const *argv)
 
 int main(int argc, char **argv)
 {
+    const char *const *words = (const char *const *)argv + 1;
+    if (argc > 1 && lg_operate_is_asked(argc - 1, words))
+        return lg_operate_run(argc - 1, words);
     if (has_word(argc, argv, "--help", "-h"))
         return print_help();
     if (has_word(argc, argv, "--version", NULL)) {
@@ -92,5 +97,5 @@ int main(int argc, char **argv)
         fputs("usage: legatus [OPTION...] [FILE.ini...], see legatus --help\n", stderr);
         return 1;
     }
-    return run(argc - 1, (const char *const *)argv + 1);
+    return run(argc - 1, words);
 }

@@ -26,6 +26,7 @@ ROWS = (
     ("server", "cluster"),
     ("plugin",),
     ("master",),
+    ("operate",),
     ("main",),
 )
 RANK = {room: rank for rank, row in enumerate(ROWS) for room in row}
@@ -42,7 +43,7 @@ FOREIGN = {
     "uv.h": {"server"},
     "llhttp.h": {"http"},
     "openssl/": {"cluster", "server"},
-    "jansson.h": {"stats"},
+    "jansson.h": {"stats", "operate"},
     "sys/capability.h": {"master"},
     "glusterfs/": set(),
 }

@@ -102,6 +102,23 @@ enum lg_level { LG_LOG_ERROR, LG_LOG_WARN, LG_LOG_INFO, LG_LOG_DEBUG };
 LG_API void lg_log(enum lg_level level, const char *room, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* ---- Legions: any thread of a worker --------------------------------------- */
+
+/* 1 while this instance is Lord of `legion`, else 0; also 0 for a legion it is
+ * not in. Answers from shared memory, and compares the title's lease with the
+ * clock at this very call: ask again before each thing that only a Lord may do. */
+LG_API int lg_legion_is_lord(const char *legion);
+/* What the Lord announces (legion-scroll), and what everybody does: for each a
+ * length of two bytes, little-endian, and the bytes; our own first. Not NUL-
+ * terminated; NULL when there is none. The caller frees it. */
+LG_API char *lg_legion_lord_scroll(const char *legion, size_t *ret_len);
+LG_API char *lg_legion_scrolls(const char *legion, size_t *ret_len);
+
+/* The same under the names and types of uWSGI, for code written for it. */
+LG_API int uwsgi_legion_i_am_the_lord(char *legion);
+LG_API char *uwsgi_legion_lord_scroll(char *legion, uint16_t *len);
+LG_API char *uwsgi_legion_scrolls(char *legion, uint64_t *len);
+
 /* ---- The worker ------------------------------------------------------------ */
 
 LG_API unsigned lg_worker_id(const struct lg_worker *worker);      /* from 1 */

@@ -22,6 +22,11 @@ __attribute__((format(printf, 3, 4))) static int fail(
 
 /* ---- Text ---------------------------------------------------------------------- */
 
+static bool all_of(const char *text, const char *set)
+{
+    return text[strspn(text, set)] == '\0';
+}
+
 static int parse_path(struct lg_slice text, struct lg_address *address, char why[LG_WHY_SIZE])
 {
     uint64_t port;
@@ -34,6 +39,9 @@ static int parse_path(struct lg_slice text, struct lg_address *address, char why
             text.ptr, sizeof((struct sockaddr_un *)0)->sun_path - 1);
     address->kind = LG_ADDRESS_UNIX;
     memcpy(address->host, text.ptr, text.len);
+    if (all_of(address->host, "0123456789."))
+        return fail(-LG_E_CONF, why, "\"%s\" has no port: expected one, as in %s:4242",
+            address->host, address->host);
     return 0;
 }
 
@@ -51,16 +59,15 @@ static int parse_bracketed(struct lg_address *address, char why[LG_WHY_SIZE])
     plain[strcspn(plain, "%")] = '\0';
     if (inet_pton(AF_INET6, plain, &ip6) != 1)
         return fail(-LG_E_CONF, why, "\"[%s]\" is not an IPv6 address", address->host);
-    if (IN6_IS_ADDR_MULTICAST(&ip6))
+    if (!IN6_IS_ADDR_MULTICAST(&ip6))
+        return 0;
+    address->kind = LG_ADDRESS_MULTICAST6;
+    bool is_local = IN6_IS_ADDR_MC_NODELOCAL(&ip6) || IN6_IS_ADDR_MC_LINKLOCAL(&ip6);
+    if (is_local && !strchr(address->host, '%'))
         return fail(-LG_E_CONF, why,
-            "[%s]: IPv6 multicast is not supported, expected an IPv4 group or nodes one by one",
-            address->host);
+            "[%s] is a group on every link there is: expected its interface too, as in [%s%%eth0]",
+            address->host, address->host);
     return 0;
-}
-
-static bool all_of(const char *text, const char *set)
-{
-    return text[strspn(text, set)] == '\0';
 }
 
 static int parse_host(struct lg_address *address, char why[LG_WHY_SIZE])
@@ -119,7 +126,13 @@ int lg_address_parse(struct lg_slice text, struct lg_address *ret_address, char 
 
 bool lg_address_is_group(const struct lg_address *address)
 {
-    return address->kind == LG_ADDRESS_MULTICAST || address->kind == LG_ADDRESS_BROADCAST;
+    return address->kind == LG_ADDRESS_MULTICAST || address->kind == LG_ADDRESS_MULTICAST6 ||
+           address->kind == LG_ADDRESS_BROADCAST;
+}
+
+bool lg_address_eq(const struct lg_address *a, const struct lg_address *b)
+{
+    return a->kind == b->kind && a->port == b->port && strcmp(a->host, b->host) == 0;
 }
 
 int lg_address_family(const struct lg_address *address)
@@ -128,6 +141,7 @@ int lg_address_family(const struct lg_address *address)
     case LG_ADDRESS_UNIX:
         return AF_UNIX;
     case LG_ADDRESS_IPV6:
+    case LG_ADDRESS_MULTICAST6:
         return AF_INET6;
     case LG_ADDRESS_NAME:
         return AF_UNSPEC;
@@ -180,6 +194,33 @@ bool lg_endpoint_eq(const struct lg_endpoint *a, const struct lg_endpoint *b)
     return a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;
 }
 
+bool lg_endpoint_is_group(const struct lg_endpoint *endpoint)
+{
+    if (endpoint->addr.ss_family == AF_INET6)
+        return IN6_IS_ADDR_MULTICAST(&((const struct sockaddr_in6 *)&endpoint->addr)->sin6_addr);
+    if (endpoint->addr.ss_family != AF_INET)
+        return false;
+    in_addr_t ip = ntohl(((const struct sockaddr_in *)&endpoint->addr)->sin_addr.s_addr);
+    return IN_MULTICAST(ip) || ip == INADDR_BROADCAST;
+}
+
+const char *lg_endpoint_text(const struct lg_endpoint *endpoint, char text[LG_ENDPOINT_TEXT_SIZE])
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    if (endpoint->addr.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&endpoint->addr;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        snprintf(text, LG_ENDPOINT_TEXT_SIZE, "%s:%u", host, ntohs(in->sin_port));
+    } else if (endpoint->addr.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&endpoint->addr;
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        snprintf(text, LG_ENDPOINT_TEXT_SIZE, "[%s]:%u", host, ntohs(in6->sin6_port));
+    } else {
+        snprintf(text, LG_ENDPOINT_TEXT_SIZE, "a unix socket");
+    }
+    return text;
+}
+
 /* ---- Sockets --------------------------------------------------------------------------- */
 
 static bool set_int(int fd, int level, int option, int value)
@@ -187,15 +228,26 @@ static bool set_int(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
+static bool add_membership(const struct lg_endpoint *group, int fd)
+{
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&group->addr;
+    if (group->addr.ss_family == AF_INET6) {
+        struct ipv6_mreq join = {in6->sin6_addr, in6->sin6_scope_id};
+        return setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &join, sizeof join) == 0;
+    }
+    struct ip_mreqn join = {.imr_multiaddr = ((const struct sockaddr_in *)&group->addr)->sin_addr};
+    return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &join, sizeof join) == 0;
+}
+
 static int join_group(const struct lg_endpoint *group, int fd, char why[LG_WHY_SIZE])
 {
-    struct ip_mreqn join = {.imr_multiaddr = ((const struct sockaddr_in *)&group->addr)->sin_addr};
-    if (setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &join, sizeof join) == 0)
+    if (add_membership(group, fd))
         return 0;
     if (errno == ENODEV)
         return fail(-LG_E_SYS, why,
-            "no interface leads to the multicast group: add a route, as in \"ip route add "
-            "224.0.0.0/4 dev eth0\"");
+            "no interface leads to the multicast group: add a route, as in \"ip route add %s dev "
+            "eth0\"",
+            group->addr.ss_family == AF_INET6 ? "multicast ff00::/8" : "224.0.0.0/4");
     return fail(-LG_E_SYS, why, "joining the multicast group: %s", strerror(errno));
 }
 
@@ -230,6 +282,10 @@ static int set_up(const struct lg_address *address, const struct lg_endpoint *en
         ok = set_int(fd, SOL_SOCKET, SO_BROADCAST, 1) &&
              set_int(fd, IPPROTO_IP, IP_MULTICAST_TTL, ttl) &&
              set_int(fd, IPPROTO_IP, IP_MULTICAST_LOOP, loop);
+    if (endpoint->addr.ss_family == AF_INET6) /* what IPv4 sends is not for us */
+        ok = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) &&
+             set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, ttl) &&
+             set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, loop);
     if (lg_address_is_group(address))
         ok = ok && set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (address->kind == LG_ADDRESS_BROADCAST)
@@ -237,7 +293,7 @@ static int set_up(const struct lg_address *address, const struct lg_endpoint *en
     if (!ok)
         return fail(-LG_E_SYS, why, "socket options: %s", strerror(errno));
     int err = bind_it(fd, &bound, why);
-    if (!err && address->kind == LG_ADDRESS_MULTICAST)
+    if (!err && lg_endpoint_is_group(endpoint) && address->kind != LG_ADDRESS_BROADCAST)
         err = join_group(endpoint, fd, why);
     return err;
 }

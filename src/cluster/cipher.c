@@ -1,4 +1,5 @@
-/* Ciphers of the uwsgi wire, by OpenSSL. Must not depend on server.
+/* Ciphers of the uwsgi wire and authenticated ones, by OpenSSL. Must not depend on
+ * server.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cipher.h"
 
@@ -19,7 +20,8 @@ struct lg_cipher {
     OSSL_PROVIDER *legacy; /* NULL where it is not installed */
     EVP_CIPHER *cipher;
     EVP_CIPHER_CTX *context;
-    unsigned char key[EVP_MAX_KEY_LENGTH];
+    bool is_aead;
+    unsigned char key[EVP_MAX_KEY_LENGTH]; /* not of an AEAD */
     unsigned char iv[EVP_MAX_IV_LENGTH];
 };
 
@@ -73,9 +75,19 @@ static bool enc_has(const EVP_CIPHER *cipher)
     return !(EVP_CIPHER_get_flags(cipher) & not_for_enc) && EVP_CIPHER_get_key_length(cipher) > 0;
 }
 
+/* GCM and ChaCha20-Poly1305. CCM and SIV want their texts in other ways. */
+static bool is_aead(const EVP_CIPHER *cipher)
+{
+    int mode = EVP_CIPHER_get_mode(cipher);
+    return EVP_CIPHER_get_flags(cipher) & EVP_CIPH_FLAG_AEAD_CIPHER &&
+           (mode == EVP_CIPH_GCM_MODE || mode == EVP_CIPH_STREAM_CIPHER) &&
+           EVP_CIPHER_get_iv_length(cipher) == LG_CIPHER_NONCE_SIZE &&
+           EVP_CIPHER_get_key_length(cipher) <= LG_CIPHER_AEAD_KEY_SIZE;
+}
+
 static void consider(EVP_CIPHER *cipher, void *arg)
 {
-    if (enc_has(cipher))
+    if (enc_has(cipher) || is_aead(cipher))
         EVP_CIPHER_names_do_all(cipher, consider_name, arg);
 }
 
@@ -92,8 +104,8 @@ static int unknown(const struct lg_cipher *c, struct lg_slice name, bool known, 
         return refuse(why, "unknown cipher \"%.*s\", did you mean \"%s\"?", (int)name.len, name.ptr,
             nearest.name);
     return refuse(why,
-        "unknown cipher \"%.*s\": expected one of those \"openssl enc -list\" shows, such as "
-        "aes-256-cbc",
+        "unknown cipher \"%.*s\": expected aes-256-gcm, or one of those \"openssl enc -list\" "
+        "shows, such as aes-256-cbc",
         (int)name.len, name.ptr);
 }
 
@@ -112,10 +124,11 @@ static int fetch(struct lg_cipher *c, struct lg_slice name, struct why why)
     ERR_clear_error();
     if (!c->cipher)
         return unknown(c, name, alias != NULL, why);
-    if (!enc_has(c->cipher))
+    c->is_aead = is_aead(c->cipher);
+    if (!c->is_aead && !enc_has(c->cipher))
         return refuse(why,
-            "cipher \"%s\" is not one of \"openssl enc -list\": authenticated ciphers are not "
-            "supported yet, expected one such as aes-256-cbc",
+            "cipher \"%s\" is not supported: expected an authenticated one (aes-256-gcm, "
+            "aes-128-gcm, chacha20-poly1305), or one of those \"openssl enc -list\" shows",
             text);
     return 0;
 }
@@ -154,14 +167,28 @@ int lg_cipher_new(struct lg_slice name, struct lg_slice secret, struct lg_slice 
         refuse(why, "OpenSSL cannot be set up");
     if (!err)
         err = fetch(c, name, why);
+    if (!err && c->is_aead && iv.len)
+        err = refuse(why, "an iv does not go with %.*s, whose packets have one each: expected none",
+            (int)name.len, name.ptr);
     if (err) {
         lg_cipher_free(c);
         return err;
     }
-    fill(c->key, sizeof c->key, secret, '\0');
+    lg_cipher_use(c, secret);
     fill(c->iv, sizeof c->iv, iv, '0');
     *ret_cipher = c;
     return 0;
+}
+
+bool lg_cipher_is_aead(const struct lg_cipher *cipher)
+{
+    return cipher->is_aead;
+}
+
+void lg_cipher_use(struct lg_cipher *cipher, struct lg_slice secret)
+{
+    if (!cipher->is_aead)
+        fill(cipher->key, sizeof cipher->key, secret, '\0');
 }
 
 void lg_cipher_free(struct lg_cipher *cipher)
@@ -209,4 +236,48 @@ int lg_cipher_open(
     struct lg_cipher *cipher, struct lg_slice in, char *out, size_t size, size_t *ret_len)
 {
     return crypt_one(cipher, false, in, out, size, ret_len);
+}
+
+/* ---- Authenticated ----------------------------------------------------------------- */
+
+static int crypt_aead(struct lg_cipher *c, const struct lg_aead *aead, struct lg_slice in,
+    char *out, void *tag, bool seal)
+{
+    int len = 0, tail = 0;
+    unsigned char *at = (unsigned char *)out;
+    const unsigned char *from = (const unsigned char *)in.ptr;
+    const unsigned char *head = (const unsigned char *)aead->head.ptr;
+    EVP_CIPHER_CTX *x = c->context;
+    bool ok = EVP_CipherInit_ex2(x, c->cipher, aead->key, aead->nonce, seal, NULL) == 1;
+    if (ok && !seal)
+        ok = EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_AEAD_SET_TAG, LG_CIPHER_TAG_SIZE, tag) == 1;
+    ok = ok && EVP_CipherUpdate(x, NULL, &len, head, (int)aead->head.len) == 1 &&
+         EVP_CipherUpdate(x, at, &len, from, (int)in.len) == 1 &&
+         EVP_CipherFinal_ex(x, at + len, &tail) == 1;
+    if (ok && seal)
+        ok = EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_AEAD_GET_TAG, LG_CIPHER_TAG_SIZE, tag) == 1;
+    if (!ok)
+        ERR_clear_error();
+    return ok && (size_t)(len + tail) == in.len ? 0 : -LG_E_CRYPTO;
+}
+
+int lg_cipher_seal_aead(struct lg_cipher *cipher, const struct lg_aead *aead, struct lg_slice in,
+    char *out, size_t size)
+{
+    if (in.len > INT_MAX || aead->head.len > INT_MAX || size < LG_CIPHER_TAG_SIZE ||
+        size - LG_CIPHER_TAG_SIZE < in.len)
+        return -LG_E_LIMIT;
+    return crypt_aead(cipher, aead, in, out, out + in.len, true);
+}
+
+int lg_cipher_open_aead(struct lg_cipher *cipher, const struct lg_aead *aead, struct lg_slice in,
+    char *out, size_t size)
+{
+    if (in.len > INT_MAX || aead->head.len > INT_MAX || in.len < LG_CIPHER_TAG_SIZE ||
+        size < in.len - LG_CIPHER_TAG_SIZE)
+        return -LG_E_LIMIT;
+    char tag[LG_CIPHER_TAG_SIZE];
+    size_t len = in.len - LG_CIPHER_TAG_SIZE;
+    memcpy(tag, in.ptr + len, sizeof tag);
+    return crypt_aead(cipher, aead, lg_slice_from(in.ptr, len), out, tag, false);
 }

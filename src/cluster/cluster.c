@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define RESOLVE_AT_START_MS 2000 /* names that take longer come later */
+
 unsigned lg_cluster_legion_count(const struct lg_conf *conf)
 {
     return (
@@ -57,29 +59,28 @@ static void make_hostname(char out[LG_LEGION_NAME_MAX + 1])
             *c = '-';
 }
 
-static int find_peers(struct lg_node *node)
+/* What no cipher of the uwsgi wire can do. */
+static void warn_of_cipher(const struct lg_legion_plan *plan)
 {
-    char why[LG_WHY_SIZE];
-    for (size_t i = 0; i < node->plan->node_count; i++) {
-        const struct lg_plan_node *from = &node->plan->nodes[i];
-        struct lg_endpoint endpoint;
-        if (lg_address_resolve(&from->address, node->bound.addr.ss_family, &endpoint, why)) {
-            lg_log(LG_LOG_ERROR, "legion", "%s: legion-node %s: %s", node->plan->name, from->text,
-                why);
-            return -LG_E_NOTFOUND;
-        }
-        if (endpoint.addr.ss_family != node->bound.addr.ss_family) {
-            lg_log(LG_LOG_ERROR, "legion",
-                "%s: legion-node %s cannot be reached from %s: expected an address of the same "
-                "kind",
-                node->plan->name, from->text, node->plan->addr_text);
-            return -LG_E_CONF;
-        }
-        bool self = lg_endpoint_eq(&endpoint, &node->bound);
-        if (!self || lg_address_is_group(&from->address))
-            node->peers[node->peer_count++] = (struct lg_node_peer){endpoint, from->text};
-    }
-    return 0;
+    lg_log(LG_LOG_WARN, "legion",
+        "%s:%u: legion \"%s\": whoever records packets sealed with %.*s can alter and repeat them; "
+        "aes-256-gcm ends that, once every node is Legatus",
+        plan->where.file ? plan->where.file : "configuration", plan->where.line, plan->name,
+        (int)plan->cipher.len, plan->cipher.ptr);
+}
+
+static int open_seal(struct lg_node *node, char *why, size_t why_size)
+{
+    const struct lg_legion_plan *plan = node->plan;
+    struct lg_seal_setup setup = {
+        .legion = lg_slice_of(plan->name),
+        .cipher = plan->cipher,
+        .iv = plan->iv,
+        .uuid = lg_slice_of(node->uuid),
+        .secret_count = plan->secret_count,
+    };
+    memcpy(setup.secrets, plan->secrets, sizeof setup.secrets);
+    return lg_seal_new(&setup, &node->seal, why, why_size);
 }
 
 static int open_node(struct lg_cluster *cluster, struct lg_node *node)
@@ -88,16 +89,15 @@ static int open_node(struct lg_cluster *cluster, struct lg_node *node)
     char why[LG_WHY_SIZE] = "";
     int err = make_uuid(node->uuid);
     if (!err)
-        err = lg_cipher_new(plan->cipher, plan->secret, plan->iv, &node->cipher, why, sizeof why);
-    if (!err)
-        err = lg_address_listen(
-            &plan->address, cluster->plan.ttl, cluster->plan.loop, &node->fd, &node->bound, why);
+        err = open_seal(node, why, sizeof why);
     if (err) {
         lg_log(LG_LOG_ERROR, "legion", "%s: %s: %s", plan->name, plan->addr_text,
             why[0] ? why : lg_err_text(err));
         return err;
     }
-    return find_peers(node);
+    if (!lg_seal_is_aead(node->seal))
+        warn_of_cipher(plan);
+    return lg_links_open(&node->links, plan, cluster->plan.ttl, cluster->plan.loop);
 }
 
 int lg_cluster_new(const struct lg_conf *conf, struct lg_shm *shm, struct lg_cluster **ret_cluster)
@@ -114,13 +114,16 @@ int lg_cluster_new(const struct lg_conf *conf, struct lg_shm *shm, struct lg_clu
         node->cluster = cluster;
         node->plan = cluster->plan.legions[i];
         node->index = (unsigned)i;
-        node->fd = -1;
+        node->links.fd = -1;
+        cluster->links[i] = &node->links;
         err = open_node(cluster, node);
     }
+    lg_resolver_init(&cluster->resolver, cluster->links, cluster->count);
     if (err) {
         lg_cluster_free(cluster);
         return err;
     }
+    lg_resolver_run(&cluster->resolver, RESOLVE_AT_START_MS);
     *ret_cluster = cluster;
     return 0;
 }

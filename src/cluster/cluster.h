@@ -24,6 +24,19 @@ int lg_cluster_check(struct lg_conf *conf) LG_MUST_USE;
  * reason logged. */
 int lg_cluster_new(
     const struct lg_conf *conf, struct lg_shm *shm, struct lg_cluster **ret_cluster) LG_MUST_USE;
+/* Goes over to the legion options of `conf`, of the master's copy and of the
+ * legion process's: hooks, nodes, secrets, scrolls, timings. Legions themselves
+ * stay, with their addresses and ciphers; with `say`, what therefore needs a
+ * restart is logged with its FILE:LINE. 0; -LG_E_CONF when nothing was changed:
+ * other legions than before, or faults (logged). */
+int lg_cluster_change(struct lg_cluster *cluster, const struct lg_conf *conf, bool say) LG_MUST_USE;
+/* Legion process: how to load the configuration again when the master writes
+ * LG_CLUSTER_RELOAD to its end of `master_fd`; 0 and *ret_conf, or a code with
+ * the reason logged. */
+typedef int lg_cluster_load(void *arg, struct lg_conf **ret_conf);
+void lg_cluster_on_reload(struct lg_cluster *cluster, lg_cluster_load *load, void *arg);
+#define LG_CLUSTER_RELOAD 'R'
+
 /* Closes everything and removes unix sockets' files: for the process that made
  * it, once the legion process is gone. NULL is fine. */
 void lg_cluster_free(struct lg_cluster *cluster);

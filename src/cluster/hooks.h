@@ -26,8 +26,9 @@ struct lg_hook_env {
 /* ---- Output -------------------------------------------------------------------------- */
 
 struct lg_output {
-    int fd; /* -1 = free */
-    const char *legion, *phase;
+    int fd;                              /* -1 = free */
+    char legion[LG_LEGION_NAME_MAX + 1]; /* a copy: the plan may go */
+    const char *phase;
     size_t len;
     char line[LG_OUTPUT_LINE];
 };

@@ -6,18 +6,14 @@
 #include "legatus/plugin.h"
 #include "legion/notes.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#define DATAGRAMS_MAX        64 /* read per wake-up: timers must not starve */
-#define STRANGERS_EVERY_MS   1000
-#define SEND_FAILED_EVERY_MS 10000
+#define DATAGRAMS_MAX      64 /* read per wake-up: timers must not starve */
+#define STRANGERS_EVERY_MS 1000
 
 static int64_t clock_ms(clockid_t clock)
 {
@@ -29,6 +25,13 @@ static int64_t clock_ms(clockid_t clock)
 int64_t lg_node_now_ms(void)
 {
     return clock_ms(CLOCK_BOOTTIME);
+}
+
+static uint64_t boottime_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 /* ---- Shared memory ------------------------------------------------------------------- */
@@ -66,6 +69,7 @@ static void publish(struct lg_node *node)
     memcpy(out->lord_uuid, state->vote.uuid, sizeof out->lord_uuid);
     memcpy(out->lord_name, state->vote.name, sizeof out->lord_name);
     copy_members(out, node->legion);
+    lg_scrolls_publish(&node->scrolls, state->lord.uuid, out);
     lg_shm_legion_publish(node->cluster->shm, node->index, out);
 }
 
@@ -87,55 +91,16 @@ static void prepare_state(struct lg_node *node)
 
 /* ---- Sending --------------------------------------------------------------------------- */
 
-static bool worth_a_line(int err)
-{
-    switch (err) {
-    case EAGAIN:
-    case ENOBUFS:
-    case EINTR:
-    case ECONNREFUSED: /* a peer that is down, as peers are now and then */
-    case ENOENT:
-        return false;
-    default:
-        return true;
-    }
-}
-
-static void send_to_peers(struct lg_node *node, const char *datagram, size_t len)
-{
-    for (size_t i = 0; i < node->peer_count; i++) {
-        const struct lg_node_peer *peer = &node->peers[i];
-        const struct sockaddr *addr = (const struct sockaddr *)&peer->endpoint.addr;
-        if (sendto(node->fd, datagram, len, MSG_DONTWAIT | MSG_NOSIGNAL, addr,
-                peer->endpoint.len) >= 0 ||
-            !worth_a_line(errno))
-            continue;
-        int err = errno;
-        int64_t now_ms = lg_node_now_ms();
-        if (now_ms < node->send_failed_said_ms + SEND_FAILED_EVERY_MS)
-            continue;
-        node->send_failed_said_ms = now_ms;
-        lg_log(LG_LOG_WARN, "legion", "%s: nothing goes out to %s: %s", node->plan->name,
-            peer->text, strerror(err));
-    }
-}
-
 static void send_message(struct lg_node *node, const struct lg_legion_message *message)
 {
     struct lg_cluster *cluster = node->cluster;
-    size_t len, sealed_len;
-    int err = lg_legion_encode(message, cluster->cleartext, sizeof cluster->cleartext, &len);
-    if (!err)
-        err = lg_cipher_seal(node->cipher, lg_slice_from(cluster->cleartext, len),
-            cluster->datagram + LG_LEGION_HEAD_SIZE, sizeof cluster->datagram - LG_LEGION_HEAD_SIZE,
-            &sealed_len);
-    if (err) {
+    size_t len;
+    int err = lg_seal_pack(node->seal, message, cluster->datagram, sizeof cluster->datagram, &len);
+    if (err)
         lg_log(LG_LOG_ERROR, "legion", "%s: an announcement could not be made: %s",
             node->plan->name, lg_err_text(err));
-        return;
-    }
-    lg_legion_head_encode((uint16_t)len, (unsigned char *)cluster->datagram);
-    send_to_peers(node, cluster->datagram, LG_LEGION_HEAD_SIZE + sealed_len);
+    else
+        lg_links_send(&node->links, cluster->datagram, len, lg_node_now_ms());
 }
 
 /* ---- Obeying ----------------------------------------------------------------------------- */
@@ -190,17 +155,11 @@ static void obey(struct lg_node *node)
         node->finished = true;
 }
 
-static void feed_one(struct lg_node *node, enum lg_legion_event_kind kind,
-    const struct lg_legion_message *message, bool failed)
+static void feed_event(struct lg_node *node, struct lg_legion_event *event)
 {
-    struct lg_legion_event event = {
-        .kind = kind,
-        .now_ms = lg_node_now_ms(), /* now, after the datagram was read */
-        .wall_ms = clock_ms(CLOCK_REALTIME),
-        .message = message,
-        .hook_failed = failed,
-    };
-    if (lg_legion_step(node->legion, &event, &node->update) == 0)
+    event->now_ms = lg_node_now_ms(); /* now, after the datagram was read */
+    event->wall_ms = clock_ms(CLOCK_REALTIME);
+    if (lg_legion_step(node->legion, event, &node->update) == 0)
         obey(node);
 }
 
@@ -208,54 +167,44 @@ static void feed_hooks(struct lg_node *node)
 {
     while (node->hook_over) {
         node->hook_over = false;
-        feed_one(node, LG_EVENT_HOOK_DONE, NULL, node->hook_failed);
+        struct lg_legion_event event = {
+            .kind = LG_EVENT_HOOK_DONE, .hook_failed = node->hook_failed};
+        feed_event(node, &event);
         publish(node);
     }
 }
 
-void lg_node_feed(
-    struct lg_node *node, enum lg_legion_event_kind kind, const struct lg_legion_message *message)
+static void feed_all(struct lg_node *node, struct lg_legion_event *event)
 {
-    feed_one(node, kind, message, false);
+    feed_event(node, event);
     feed_hooks(node);
 }
 
-/* ---- Strangers ------------------------------------------------------------------------------ */
-
-static const char *address_text(const struct sockaddr_storage *from, char text[64])
+void lg_node_feed(struct lg_node *node, enum lg_legion_event_kind kind)
 {
-    char host[INET6_ADDRSTRLEN] = "";
-    if (from->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)from;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-        snprintf(text, 64, "%s:%u", host, ntohs(in->sin_port));
-    } else if (from->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
-        snprintf(text, 64, "[%s]:%u", host, ntohs(in6->sin6_port));
-    } else {
-        snprintf(text, 64, "a unix socket");
-    }
-    return text;
+    struct lg_legion_event event = {.kind = kind};
+    feed_all(node, &event);
 }
+
+/* ---- Strangers ------------------------------------------------------------------------------ */
 
 static void say_strangers(struct lg_node *node, int64_t now_ms)
 {
     struct lg_strangers *strangers = &node->strangers;
     if (strangers->count == 0 || now_ms < strangers->said_ms + STRANGERS_EVERY_MS)
         return;
-    lg_log(LG_LOG_WARN, "legion", "%s: %llu datagram(s) refused, the last %s", node->plan->name,
-        (unsigned long long)strangers->count, strangers->last);
+    lg_log(LG_LOG_WARN, "legion", "%s: %llu datagram(s) refused, one %s", node->plan->name,
+        (unsigned long long)strangers->count, strangers->one);
     strangers->count = 0;
     strangers->said_ms = now_ms;
 }
 
-static void refuse(struct lg_node *node, const struct sockaddr_storage *from, const char *why)
+static void refuse(struct lg_node *node, const struct lg_endpoint *from, const char *why)
 {
-    char text[64];
+    char text[LG_ENDPOINT_TEXT_SIZE];
     if (node->strangers.count++ == 0)
-        snprintf(node->strangers.last, sizeof node->strangers.last, "from %s: %s",
-            address_text(from, text), why);
+        snprintf(node->strangers.one, sizeof node->strangers.one, "from %s: %s",
+            lg_endpoint_text(from, text), why);
     say_strangers(node, lg_node_now_ms());
 }
 
@@ -279,47 +228,49 @@ static const char *refusal_text(enum lg_legion_refusal refusal)
 }
 
 static void take_datagram(
-    struct lg_node *node, struct lg_slice datagram, const struct sockaddr_storage *from)
+    struct lg_node *node, struct lg_slice datagram, const struct lg_endpoint *from)
 {
-    struct lg_cluster *cluster = node->cluster;
-    uint16_t expected;
-    struct lg_slice sealed;
-    size_t len;
-    if (lg_legion_head_decode(datagram, &expected, &sealed)) {
-        refuse(node, from, "it is not a legion's");
+    struct lg_opened opened;
+    enum lg_seal_verdict verdict =
+        lg_seal_open(node->seal, datagram, node->cluster->cleartext, &opened);
+    if (verdict) {
+        const char *text = lg_seal_verdict_text(verdict);
+        if (text)
+            refuse(node, from, text);
         return;
     }
-    if (lg_cipher_open(node->cipher, sealed, cluster->cleartext, sizeof cluster->cleartext, &len) ||
-        len != expected) {
-        refuse(node, from, "it was sealed with another cipher, secret or iv");
-        return;
-    }
-    struct lg_legion_message message;
-    if (lg_legion_decode(lg_slice_from(cluster->cleartext, len), &message)) {
-        refuse(node, from, "it was sealed with another secret or iv, or is malformed");
-        return;
-    }
-    lg_node_feed(node, LG_EVENT_RECEIVE, &message);
+    struct lg_legion_event event = {
+        .kind = LG_EVENT_RECEIVE,
+        .message = &opened.message,
+        .authentic = opened.authentic,
+        .counted = opened.counted,
+    };
+    feed_event(node, &event);
     const char *why = refusal_text(node->update.refusal);
+    if (node->update.refusal == LG_REFUSED_NOT && lg_scrolls_take(&node->scrolls, event.message))
+        publish(node);
+    feed_hooks(node);
     if (why)
         refuse(node, from, why);
 }
 
-void lg_node_receive(struct lg_node *node)
+void lg_node_receive(struct lg_node *node, int fd)
 {
     struct lg_cluster *cluster = node->cluster;
     for (int i = 0; i < DATAGRAMS_MAX && !node->finished; i++) {
-        struct sockaddr_storage from = {0};
-        socklen_t from_len = sizeof from;
-        ssize_t got = recvfrom(node->fd, cluster->datagram, sizeof cluster->datagram,
-            MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from, &from_len);
+        struct lg_endpoint from = {.len = sizeof from.addr};
+        ssize_t got = recvfrom(fd, cluster->datagram, sizeof cluster->datagram,
+            MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from.addr, &from.len);
+        if (got < 0 && errno != EAGAIN && errno != EINTR)
+            lg_links_failed(&node->links, fd, errno, lg_node_now_ms());
         if (got < 0)
             return;
-        if ((size_t)got > sizeof cluster->datagram) {
+        if (i == 0)
+            lg_links_heard(&node->links, fd, lg_node_now_ms());
+        if ((size_t)got > sizeof cluster->datagram)
             refuse(node, &from, "it is too long");
-            continue;
-        }
-        take_datagram(node, lg_slice_from(cluster->datagram, (size_t)got), &from);
+        else
+            take_datagram(node, lg_slice_from(cluster->datagram, (size_t)got), &from);
     }
 }
 
@@ -345,7 +296,7 @@ void lg_node_tick(struct lg_node *node)
     lg_runner_check(&node->runner, now_ms);
     say_strangers(node, now_ms);
     if (!node->finished && now_ms >= node->update.deadline_ms)
-        lg_node_feed(node, LG_EVENT_TIMEOUT, NULL);
+        lg_node_feed(node, LG_EVENT_TIMEOUT);
 }
 
 int64_t lg_node_deadline_ms(const struct lg_node *node)
@@ -359,49 +310,118 @@ int64_t lg_node_deadline_ms(const struct lg_node *node)
 /* ---- Start and end
  * ------------------------------------------------------------------------------------ */
 
+static struct lg_legion_setup setup_of(const struct lg_node *node,
+    const struct lg_legion_plan *plan, const struct lg_cluster_plan *all)
+{
+    return (struct lg_legion_setup){
+        .legion = lg_slice_of(plan->name),
+        .name = lg_slice_of(node->cluster->hostname),
+        .uuid = lg_slice_of(node->uuid),
+        .scroll = lg_slice_of(plan->scroll),
+        .pid = (uint64_t)getpid(),
+        .valor = plan->valor,
+        .quorum = plan->quorum,
+        .freq_ms = all->freq_ms,
+        .tolerance_ms = all->tolerance_ms,
+        .skew_tolerance_s = (all->skew_tolerance_ms + 999) / 1000,
+        .death_on_lord_error_ms = all->death_on_lord_error_ms,
+        .phases = plan->phases,
+    };
+}
+
 int lg_node_start(struct lg_node *node)
 {
     const struct lg_cluster_plan *plan = &node->cluster->plan;
-    struct lg_legion_setup setup = {
-        .legion = lg_slice_of(node->plan->name),
-        .name = lg_slice_of(node->cluster->hostname),
-        .uuid = lg_slice_of(node->uuid),
-        .scroll = lg_slice_of(node->plan->scroll),
-        .pid = (uint64_t)getpid(),
-        .valor = node->plan->valor,
-        .quorum = node->plan->quorum,
-        .freq_ms = plan->freq_ms,
-        .tolerance_ms = plan->tolerance_ms,
-        .skew_tolerance_s = (plan->skew_tolerance_ms + 999) / 1000,
-        .death_on_lord_error_ms = plan->death_on_lord_error_ms,
-        .phases = node->plan->phases,
-    };
+    struct lg_legion_setup setup = setup_of(node, node->plan, plan);
     node->update.note_max = LG_LEGION_NOTES_FOR(LG_MEMBERS_MAX);
     node->update.notes = calloc(node->update.note_max, sizeof *node->update.notes);
     node->state = calloc(1, sizeof *node->state);
     if (!node->update.notes || !node->state)
         return -LG_E_NOMEM;
-    int err = lg_legion_new(&setup, &node->legion);
+    int err = lg_scrolls_init(&node->scrolls, plan->scroll_max, plan->scrolls_max);
+    if (!err)
+        err = lg_legion_new(&setup, &node->legion);
     if (err)
         return err;
     node->runner = (struct lg_runner){.plan = node->plan,
         .outputs = &node->cluster->outputs,
         .timeout_ms = plan->hook_timeout_ms};
     prepare_state(node);
-    lg_node_feed(node, LG_EVENT_START, NULL);
+    /* Above every counter of a process before us with this uuid: it began earlier
+     * and has not sent a million packets a second. */
+    lg_seal_start(node->seal, boottime_us());
+    lg_links_start(&node->links);
+    lg_node_feed(node, LG_EVENT_START);
     return 0;
 }
+
+/* ---- Another plan -------------------------------------------------------------------- */
+
+static bool same_secrets(const struct lg_legion_plan *a, const struct lg_legion_plan *b)
+{
+    bool same = a->secret_count == b->secret_count;
+    for (size_t i = 0; i < a->secret_count && same; i++)
+        same = lg_slice_eq(a->secrets[i], b->secrets[i]);
+    return same;
+}
+
+static bool same_setup(const struct lg_legion_setup *a, const struct lg_legion_setup *b)
+{
+    return lg_slice_eq(a->scroll, b->scroll) && a->valor == b->valor && a->quorum == b->quorum &&
+           a->freq_ms == b->freq_ms && a->tolerance_ms == b->tolerance_ms &&
+           a->skew_tolerance_s == b->skew_tolerance_s &&
+           a->death_on_lord_error_ms == b->death_on_lord_error_ms && a->phases == b->phases;
+}
+
+static void tell_core(
+    struct lg_node *node, const struct lg_legion_plan *plan, const struct lg_cluster_plan *all)
+{
+    struct lg_legion_setup before = setup_of(node, node->plan, &node->cluster->plan);
+    struct lg_legion_setup setup = setup_of(node, plan, all);
+    struct lg_legion_event event = {.kind = LG_EVENT_RECONFIGURE,
+        .setup = &setup,
+        .now_ms = lg_node_now_ms(),
+        .wall_ms = clock_ms(CLOCK_REALTIME)};
+    if (same_setup(&before, &setup))
+        return;
+    if (lg_legion_step(node->legion, &event, &node->update) == 0)
+        obey(node);
+    else
+        lg_log(LG_LOG_WARN, "legion",
+            "%s:%u: legion \"%s\": valor, quorum, timings, scroll or hooks for another phase "
+            "changed: restart to use the new",
+            plan->where.file, plan->where.line, plan->name);
+}
+
+void lg_node_change(
+    struct lg_node *node, const struct lg_legion_plan *plan, const struct lg_cluster_plan *all)
+{
+    if (!same_secrets(node->plan, plan) &&
+        lg_seal_change(node->seal, plan->secrets, plan->secret_count))
+        lg_log(LG_LOG_ERROR, "legion", "%s: the new secrets cannot be used", plan->name);
+    lg_links_set(&node->links, plan);
+    if (node->legion) {
+        node->runner.plan = plan;
+        node->runner.timeout_ms = all->hook_timeout_ms;
+        lg_scrolls_limit(&node->scrolls, all->scroll_max, all->scrolls_max);
+        tell_core(node, plan, all);
+    }
+    node->plan = plan;
+    if (!node->legion)
+        return;
+    prepare_state(node);
+    publish(node);
+    feed_hooks(node);
+}
+
+/* ---- End -------------------------------------------------------------------------------- */
 
 void lg_node_free(struct lg_node *node)
 {
     lg_legion_free(node->legion);
-    lg_cipher_free(node->cipher);
+    lg_seal_free(node->seal);
+    lg_scrolls_free(&node->scrolls);
     free(node->update.notes);
     free(node->state);
-    if (node->fd < 0)
-        return;
-    close(node->fd);
-    node->fd = -1;
-    if (node->plan->address.kind == LG_ADDRESS_UNIX)
-        unlink(node->plan->address.host);
+    lg_links_close(&node->links);
 }

@@ -3,23 +3,19 @@
 #ifndef LG_CLUSTER_NODE_H
 #define LG_CLUSTER_NODE_H
 
-#include "cluster/cipher.h"
 #include "cluster/cluster.h"
 #include "cluster/hooks.h"
+#include "cluster/links.h"
 #include "cluster/plan.h"
-
-#define LG_DATAGRAM_SIZE (LG_LEGION_HEAD_SIZE + LG_LEGION_DATA_MAX + LG_CIPHER_GROWTH_MAX)
-
-struct lg_node_peer {
-    struct lg_endpoint endpoint;
-    const char *text;
-};
+#include "cluster/resolve.h"
+#include "cluster/scrolls.h"
+#include "cluster/seal.h"
 
 /* Datagrams that were of no use: one line per second at most, with a count. */
 struct lg_strangers {
     uint64_t count; /* since the last line */
     int64_t said_ms;
-    char last[LG_WHY_SIZE]; /* where from and why */
+    char one[LG_WHY_SIZE]; /* of them: where from and why */
 };
 
 struct lg_node {
@@ -27,13 +23,9 @@ struct lg_node {
     const struct lg_legion_plan *plan;
     unsigned index; /* in shared memory */
     char uuid[LG_LEGION_UUID_LEN + 1];
-    int fd;
-    struct lg_endpoint bound;
-    size_t peer_count;
-    struct lg_node_peer peers[LG_NODES_MAX];
-    struct lg_cipher *cipher;
+    struct lg_links links;
+    struct lg_seal *seal;
     struct lg_strangers strangers;
-    int64_t send_failed_said_ms;
 
     /* The legion process's. */
     struct lg_legion *legion;
@@ -42,6 +34,7 @@ struct lg_node {
     bool hook_over, hook_failed; /* HOOK_DONE is to be fed */
     bool finished;
     struct lg_shm_legion *state;
+    struct lg_scrolls scrolls;
 };
 
 struct lg_cluster {
@@ -49,6 +42,11 @@ struct lg_cluster {
     struct lg_shm *shm;
     char hostname[LG_LEGION_NAME_MAX + 1];
     struct lg_outputs outputs;
+    lg_cluster_load *load;
+    void *load_arg;
+    bool wants_reload; /* told to, but a hook of the old plan runs */
+    struct lg_resolver resolver;
+    struct lg_links *links[LG_LEGIONS_MAX]; /* of the nodes, for the resolver */
     size_t count;
     struct lg_node nodes[LG_LEGIONS_MAX];
     char cleartext[LG_DATAGRAM_SIZE];
@@ -60,11 +58,14 @@ int64_t lg_node_now_ms(void); /* CLOCK_BOOTTIME */
 /* The core, its notes and the runner; then START. 0 or -LG_E_NOMEM. */
 int lg_node_start(struct lg_node *node) LG_MUST_USE;
 void lg_node_free(struct lg_node *node);
+/* Goes over to another plan of the same legion; the old one, which may be freed
+ * afterwards, is still there. No hook runs just now. */
+void lg_node_change(
+    struct lg_node *node, const struct lg_legion_plan *plan, const struct lg_cluster_plan *all);
 /* Feeds an event and does what comes of it, hooks without processes included. */
-void lg_node_feed(
-    struct lg_node *node, enum lg_legion_event_kind kind, const struct lg_legion_message *message);
-/* Reads what has come; a bounded number of datagrams. */
-void lg_node_receive(struct lg_node *node);
+void lg_node_feed(struct lg_node *node, enum lg_legion_event_kind kind);
+/* Reads what has come to one of its sockets; a bounded number of datagrams. */
+void lg_node_receive(struct lg_node *node, int fd);
 /* A child ended; false when it is not this node's. */
 bool lg_node_reaped(struct lg_node *node, pid_t pid, int status);
 /* Timers: deadline, hook timeout, overdue lines. */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define READS_MAX 8 /* of one output per wake-up */
@@ -90,7 +91,7 @@ int lg_outputs_add(struct lg_outputs *outputs, const char *legion, const char *p
     }
     outputs->next = (size_t)(output - outputs->all + 1) % LG_OUTPUTS_MAX;
     output->fd = fds[0];
-    output->legion = legion;
+    snprintf(output->legion, sizeof output->legion, "%s", legion);
     output->phase = phase;
     output->len = 0;
     return fds[1];

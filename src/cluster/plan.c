@@ -10,7 +10,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define WORDS_MAX 6
+#define WORDS_MAX       6
+#define UWSGI_VALOR_MAX 65535 /* 16 bits in one place, more in others */
 
 struct reader {
     struct lg_cluster_plan *plan;
@@ -91,14 +92,27 @@ static void read_cipher(
         return;
     }
     legion->cipher = keep_slice(r, name);
-    legion->secret = keep_slice(r, secret);
+    legion->secrets[0] = keep_slice(r, secret);
+    legion->secret_count = 1;
     legion->iv = keep_slice(r, iv);
     struct lg_cipher *cipher = NULL;
     char why[LG_WHY_SIZE] = "";
     if (lg_cipher_new(name, secret, iv, &cipher, why, sizeof why))
         lg_cluster_plan_say(
             r->report, ERROR, legion->where, "legion \"%s\": %s", legion->name, why);
+    else
+        legion->is_aead = lg_cipher_is_aead(cipher);
     lg_cipher_free(cipher);
+}
+
+static void read_valor(struct reader *r, struct lg_legion_plan *legion, struct lg_slice text)
+{
+    if (lg_slice_u64(text, INT64_MAX, &legion->valor))
+        return;
+    bool is_large = text.len && strspn(text.ptr, "0123456789") >= text.len;
+    lg_cluster_plan_say(r->report, ERROR, legion->where,
+        "legion \"%s\": valor \"%.*s\" is %s: expected 0 (an arbiter, which votes only) or more",
+        legion->name, (int)text.len, text.ptr, is_large ? "too large" : "not a number");
 }
 
 static void read_words(struct reader *r, struct lg_legion_plan *legion, struct lg_slice rest)
@@ -118,12 +132,14 @@ static void read_words(struct reader *r, struct lg_legion_plan *legion, struct l
     if (lg_address_parse(words[0], &legion->address, why))
         lg_cluster_plan_say(
             r->report, ERROR, legion->where, "legion \"%s\": address %s", legion->name, why);
-    if (!lg_slice_u64(words[1], INT64_MAX, &legion->valor))
-        lg_cluster_plan_say(r->report, ERROR, legion->where,
-            "legion \"%s\": valor \"%.*s\" is not a number: expected 0 (an arbiter, which votes "
-            "only) or more",
-            legion->name, (int)words[1].len, words[1].ptr);
+    read_valor(r, legion, words[1]);
     read_cipher(r, legion, words[2], count > 3 ? words[3] : LG_SLICE(""));
+    if (legion->valor > UWSGI_VALOR_MAX && !legion->is_aead)
+        lg_cluster_plan_say(r->report, WARN, legion->where,
+            "legion \"%s\": uWSGI nodes take a valor above %d for another one: expected at most "
+            "that "
+            "while there are any",
+            legion->name, UWSGI_VALOR_MAX);
 }
 
 static void check_double(struct reader *r, const struct lg_legion_plan *legion)
@@ -216,6 +232,13 @@ static void add_node(
             node->text, legion->addr_text);
         return;
     }
+    for (size_t i = 0; i < legion->node_count; i++)
+        if (lg_address_eq(&legion->nodes[i].address, &node->address)) {
+            lg_cluster_plan_say(r->report, WARN, where,
+                "legion-node: \"%s\" was named before for legion \"%s\": it is told once",
+                node->text, legion->name);
+            return;
+        }
     legion->node_count++;
 }
 
@@ -233,8 +256,46 @@ static void read_node(struct reader *r, const struct lg_setting *setting)
         add_node(r, legion, text, setting->where);
 }
 
+/* ---- Secrets -------------------------------------------------------------------------------- */
+
+static void read_accept(struct reader *r, const struct lg_setting *setting)
+{
+    struct lg_slice rest, after;
+    struct lg_legion_plan *legion = legion_of(r, setting, &rest);
+    if (!legion)
+        return;
+    struct lg_slice secret = next_word(&rest);
+    if (secret.len == 0 || rest.len) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "legion-secret-accept: expected the legion's name and one secret");
+        return;
+    }
+    if (lg_slice_ieq(lg_slice_cut(secret, ':', &after), legion->cipher) && after.ptr) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "legion-secret-accept: expected the secret alone, without the cipher's name");
+        return;
+    }
+    for (size_t i = 0; i < legion->secret_count; i++)
+        if (lg_slice_eq(secret, legion->secrets[i]))
+            return; /* as in the middle of a rotation */
+    if (legion->secret_count == LG_SECRETS_MAX)
+        lg_cluster_plan_say(r->report, ERROR, setting->where, "legion \"%s\": more than %d secrets",
+            legion->name, LG_SECRETS_MAX);
+    else
+        legion->secrets[legion->secret_count++] = keep_slice(r, secret);
+}
+
 /* ---- Quorum, scroll ---------------------------------------------------------------------------
  */
+
+static void warn_again(struct reader *r, const struct lg_setting *setting,
+    const struct lg_legion_plan *legion, struct lg_where before)
+{
+    if (before.file)
+        lg_cluster_plan_say(r->report, WARN, setting->where,
+            "%s was set before for legion \"%s\" (%s:%u): this one counts",
+            lg_opt_name(setting->opt), legion->name, before.file, before.line);
+}
 
 static void read_quorum(struct reader *r, const struct lg_setting *setting)
 {
@@ -242,6 +303,7 @@ static void read_quorum(struct reader *r, const struct lg_setting *setting)
     struct lg_legion_plan *legion = legion_of(r, setting, &rest);
     if (!legion)
         return;
+    warn_again(r, setting, legion, legion->quorum_where);
     legion->quorum_where = setting->where;
     legion->majority = lg_slice_eq(rest, LG_SLICE("majority"));
     if (!legion->majority && !lg_slice_u64(rest, LG_MEMBERS_MAX + 1, &legion->quorum))
@@ -256,13 +318,13 @@ static void read_scroll(struct reader *r, const struct lg_setting *setting)
     struct lg_legion_plan *legion = legion_of(r, setting, &rest);
     if (!legion)
         return;
+    warn_again(r, setting, legion, legion->scroll_where);
+    legion->scroll_where = setting->where;
     int64_t max = lg_conf_number(r->conf, LG_OPT_legion_scroll_max_size);
-    if (max > LG_LEGION_SCROLL_MAX)
-        max = LG_LEGION_SCROLL_MAX;
     if (rest.len > (size_t)max)
         lg_cluster_plan_say(r->report, ERROR, setting->where,
-            "legion-scroll: %zu bytes are more than %lld (legion-scroll-max-size, at most %d)",
-            rest.len, (long long)max, LG_LEGION_SCROLL_MAX);
+            "legion-scroll: %zu bytes are more than %lld (legion-scroll-max-size)", rest.len,
+            (long long)max);
     else
         legion->scroll = keep(r, rest);
 }
@@ -364,19 +426,14 @@ static void read_hook(
 /* ---- Afterwards
  * ----------------------------------------------------------------------------------- */
 
-static bool same_address(const struct lg_address *a, const struct lg_address *b)
-{
-    return a->kind == b->kind && a->port == b->port && strcmp(a->host, b->host) == 0;
-}
-
 /* Distinct configured addresses, ourselves once. */
 static uint64_t count_nodes(const struct lg_legion_plan *legion)
 {
     uint64_t count = 1;
     for (size_t i = 0; i < legion->node_count; i++) {
-        bool seen = same_address(&legion->nodes[i].address, &legion->address);
+        bool seen = lg_address_eq(&legion->nodes[i].address, &legion->address);
         for (size_t k = 0; k < i && !seen; k++)
-            seen = same_address(&legion->nodes[i].address, &legion->nodes[k].address);
+            seen = lg_address_eq(&legion->nodes[i].address, &legion->nodes[k].address);
         count += !seen;
     }
     return count;
@@ -408,6 +465,8 @@ static void read_numbers(struct reader *r)
     plan->skew_tolerance_ms = lg_conf_number(conf, LG_OPT_legion_skew_tolerance);
     plan->death_on_lord_error_ms = lg_conf_number(conf, LG_OPT_legion_death_on_lord_error);
     plan->hook_timeout_ms = lg_conf_number(conf, LG_OPT_legion_hook_timeout);
+    plan->scroll_max = (size_t)lg_conf_number(conf, LG_OPT_legion_scroll_max_size);
+    plan->scrolls_max = (size_t)lg_conf_number(conf, LG_OPT_legion_scroll_list_max_size);
     plan->ttl = (int)lg_conf_number(conf, LG_OPT_multicast_ttl);
     plan->loop = (int)lg_conf_number(conf, LG_OPT_multicast_loop);
     if (plan->count == 0 || plan->tolerance_ms >= 5 * plan->freq_ms)
@@ -417,11 +476,14 @@ static void read_numbers(struct reader *r)
     for (size_t i = 0; i < 2; i++)
         if (lg_conf_count(conf, both[i]))
             last = lg_conf_at(conf, both[i], lg_conf_count(conf, both[i]) - 1);
-    if (last)
-        lg_cluster_plan_say(r->report, WARN, last->where,
-            "legion-tolerance (%lld ms) is less than 5 times legion-freq (%lld ms): a few lost "
-            "packets look like a dead node",
-            (long long)plan->tolerance_ms, (long long)plan->freq_ms);
+    if (!last)
+        return;
+    bool never = plan->tolerance_ms <= plan->freq_ms;
+    lg_cluster_plan_say(r->report, never ? ERROR : WARN, last->where,
+        "legion-tolerance (%lld ms) is %s legion-freq (%lld ms): %s", (long long)plan->tolerance_ms,
+        never ? "no more than" : "less than 5 times", (long long)plan->freq_ms,
+        never ? "every node would be lost between two packets"
+              : "a few lost packets look like a dead node");
 }
 
 static void read_setting(struct reader *r, const struct lg_setting *setting)
@@ -440,6 +502,8 @@ static void read_setting(struct reader *r, const struct lg_setting *setting)
     };
     if (setting->opt == LG_OPT_legion_node)
         read_node(r, setting);
+    if (setting->opt == LG_OPT_legion_secret_accept)
+        read_accept(r, setting);
     if (setting->opt == LG_OPT_legion_quorum)
         read_quorum(r, setting);
     if (setting->opt == LG_OPT_legion_scroll)

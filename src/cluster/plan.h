@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "cluster/address.h"
+#include "cluster/seal.h"
 #include "conf/conf.h"
 #include "legion/legion.h"
 
@@ -36,11 +37,15 @@ struct lg_legion_plan {
     const char *addr_text;
     struct lg_address address;
     uint64_t valor;
-    struct lg_slice cipher, secret, iv;
+    struct lg_slice cipher, iv;
+    bool is_aead;
+    struct lg_slice secrets[LG_SECRETS_MAX]; /* the own one first */
+    size_t secret_count;
     uint64_t quorum;
     bool majority;
     struct lg_where quorum_where;
     const char *scroll; /* "" = none */
+    struct lg_where scroll_where;
     size_t node_count;
     struct lg_plan_node nodes[LG_NODES_MAX];
     size_t hook_count;
@@ -53,6 +58,7 @@ struct lg_cluster_plan {
     size_t count;
     struct lg_legion_plan *legions[LG_LEGIONS_MAX];
     int64_t freq_ms, tolerance_ms, skew_tolerance_ms, death_on_lord_error_ms, hook_timeout_ms;
+    size_t scroll_max, scrolls_max; /* bytes of one, of all */
     int ttl, loop;
 };
 

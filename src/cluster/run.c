@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { POLL_SIGNAL, POLL_TIMER, POLL_MASTER, POLL_FIXED };
-#define POLLS_MAX (POLL_FIXED + LG_LEGIONS_MAX + LG_OUTPUTS_MAX)
+enum { POLL_SIGNAL, POLL_TIMER, POLL_MASTER, POLL_RESOLVER, POLL_FIXED };
+#define POLLS_MAX (POLL_FIXED + LG_LEGIONS_MAX * (LG_NODES_MAX + 1) + LG_OUTPUTS_MAX)
 
 struct loop {
     struct lg_cluster *cluster;
@@ -23,6 +23,7 @@ struct loop {
     int master_fd;  /* -1 once it has read EOF */
     unsigned stops; /* asked for so far */
     int64_t stopped_ms;
+    struct pollfd polls[POLLS_MAX];
 };
 
 /* Ctrl-C reaches us from the terminal and again from the master: that is one
@@ -59,7 +60,7 @@ static void close_fds(struct loop *loop)
 
 static void arm_timer(const struct loop *loop)
 {
-    int64_t at_ms = INT64_MAX;
+    int64_t at_ms = lg_resolver_due_ms(&loop->cluster->resolver);
     for (size_t i = 0; i < loop->cluster->count; i++) {
         int64_t node_ms = lg_node_deadline_ms(&loop->cluster->nodes[i]);
         at_ms = node_ms < at_ms ? node_ms : at_ms;
@@ -80,10 +81,13 @@ static void reap(struct lg_cluster *cluster)
 {
     int status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (lg_resolver_reaped(&cluster->resolver, pid))
+            continue;
         for (size_t i = 0; i < cluster->count; i++)
             if (lg_node_reaped(&cluster->nodes[i], pid, status))
                 break;
+    }
 }
 
 static void stop(struct loop *loop, const char *why)
@@ -98,7 +102,7 @@ static void stop(struct loop *loop, const char *why)
     loop->stopped_ms = now_ms;
     lg_log(LG_LOG_INFO, "legion", "leaving %zu legion(s): %s", cluster->count, why);
     for (size_t i = 0; i < cluster->count; i++)
-        lg_node_feed(&cluster->nodes[i], LG_EVENT_SHUTDOWN, NULL);
+        lg_node_feed(&cluster->nodes[i], LG_EVENT_SHUTDOWN);
 }
 
 static void read_signals(struct loop *loop)
@@ -116,11 +120,38 @@ static void read_master(struct loop *loop)
 {
     char byte;
     ssize_t got = read(loop->master_fd, &byte, 1);
+    if (got > 0)
+        loop->cluster->wants_reload |= byte == LG_CLUSTER_RELOAD;
     if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
         return;
     loop->master_fd = -1;
     if (loop->stops == 0) /* it may well go while we are leaving */
         stop(loop, "the master is gone");
+}
+
+/* ---- Reload -------------------------------------------------------------------------------- */
+
+static bool hooks_run(const struct lg_cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->count; i++)
+        if (cluster->nodes[i].runner.pid > 0)
+            return true;
+    return false;
+}
+
+/* Once the hooks that run have ended: they are of the old plan. */
+static void reload(struct loop *loop)
+{
+    struct lg_cluster *cluster = loop->cluster;
+    struct lg_conf *conf = NULL;
+    if (!cluster->wants_reload || hooks_run(cluster) || loop->stops)
+        return;
+    cluster->wants_reload = false;
+    if (!cluster->load || cluster->load(cluster->load_arg, &conf))
+        return;
+    if (lg_cluster_change(cluster, conf, false) == 0)
+        lg_log(LG_LOG_INFO, "legion", "the new legion options are in use");
+    lg_conf_free(conf);
 }
 
 /* ---- The loop ------------------------------------------------------------------------------- */
@@ -133,40 +164,59 @@ static bool finished(const struct lg_cluster *cluster)
     return true;
 }
 
-static size_t fill_polls(const struct loop *loop, struct pollfd polls[POLLS_MAX])
+/* ret_counts: how many sockets each node has among them, after the fixed ones. */
+static size_t fill_polls(struct loop *loop, size_t ret_counts[LG_LEGIONS_MAX])
 {
     struct lg_cluster *cluster = loop->cluster;
+    struct pollfd *polls = loop->polls;
     polls[POLL_SIGNAL] = (struct pollfd){.fd = loop->signal_fd, .events = POLLIN};
     polls[POLL_TIMER] = (struct pollfd){.fd = loop->timer_fd, .events = POLLIN};
     polls[POLL_MASTER] = (struct pollfd){.fd = loop->master_fd, .events = POLLIN};
+    polls[POLL_RESOLVER] = (struct pollfd){.fd = cluster->resolver.fd, .events = POLLIN};
     size_t count = POLL_FIXED;
-    for (size_t i = 0; i < cluster->count; i++)
-        polls[count++] = (struct pollfd){
-            .fd = cluster->nodes[i].finished ? -1 : cluster->nodes[i].fd, .events = POLLIN};
+    for (size_t i = 0; i < cluster->count; i++) {
+        struct lg_node *node = &cluster->nodes[i];
+        ret_counts[i] =
+            node->finished ? 0 : lg_links_poll(&node->links, polls + count, POLLS_MAX - count);
+        count += ret_counts[i];
+    }
     return count + lg_outputs_poll(&cluster->outputs, polls + count, POLLS_MAX - count);
+}
+
+/* Of each node the open socket, which a flood may fill, is last. */
+static void receive(struct loop *loop, const size_t counts[LG_LEGIONS_MAX])
+{
+    const struct pollfd *at = loop->polls + POLL_FIXED;
+    for (size_t i = 0; i < loop->cluster->count; i++)
+        for (size_t k = 0; k < counts[i]; k++, at++)
+            if (at->revents)
+                lg_node_receive(&loop->cluster->nodes[i], at->fd);
 }
 
 static bool turn(struct loop *loop)
 {
     struct lg_cluster *cluster = loop->cluster;
-    struct pollfd polls[POLLS_MAX];
-    size_t count = fill_polls(loop, polls);
+    size_t counts[LG_LEGIONS_MAX];
+    const struct pollfd *polls = loop->polls;
+    size_t count = fill_polls(loop, counts);
     arm_timer(loop);
-    if (poll(polls, (nfds_t)count, -1) < 0)
+    if (poll(loop->polls, (nfds_t)count, -1) < 0)
         return errno == EINTR;
     uint64_t expirations;
     if (polls[POLL_TIMER].revents && read(loop->timer_fd, &expirations, sizeof expirations) < 0 &&
         errno != EAGAIN)
         return false;
-    for (size_t i = 0; i < cluster->count; i++)
-        if (polls[POLL_FIXED + i].revents)
-            lg_node_receive(&cluster->nodes[i]);
+    receive(loop, counts);
+    if (polls[POLL_RESOLVER].revents)
+        lg_resolver_read(&cluster->resolver);
     if (polls[POLL_SIGNAL].revents)
         read_signals(loop);
     if (polls[POLL_MASTER].revents)
         read_master(loop);
     for (size_t i = 0; i < cluster->count; i++)
         lg_node_tick(&cluster->nodes[i]);
+    reload(loop);
+    lg_resolver_tick(&cluster->resolver, lg_node_now_ms());
     lg_outputs_drain(&cluster->outputs);
     return true;
 }
@@ -203,6 +253,7 @@ int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
         lg_log(LG_LOG_WARN, "legion", "stopped at once: hooks were left out");
 out:
     end_hooks(cluster);
+    lg_resolver_end(&cluster->resolver);
     lg_outputs_close(&cluster->outputs);
     close_fds(&loop);
     return status;

@@ -35,17 +35,21 @@ static int put_char(const char *at, struct lg_buf *out)
     return lg_buf_append(out, at, 1);
 }
 
-/* name address valor cipher:secret [iv] -> the secret and the iv starred out */
+/* name address valor cipher:secret [iv] -> the secret and the iv starred out;
+ * name secret -> the secret */
 static size_t masked_from(const struct lg_setting *setting)
 {
     const char *text = setting->text;
     size_t at = 0;
     if (!(lg_opt_row(setting->opt)->flags & LG_F_SECRET))
         return strlen(text);
-    for (int word = 0; word < 3; word++) {
+    bool defines = lg_opt_row(setting->opt)->flags & LG_F_DEFINES;
+    for (int word = 0; word < (defines ? 3 : 1); word++) {
         at += strspn(text + at, " \t");
         at += strcspn(text + at, " \t");
     }
+    if (!defines)
+        return text[at] ? at + 1 : at;
     at += strcspn(text + at, ":");
     return text[at] ? at + 1 : at;
 }

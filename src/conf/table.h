@@ -27,17 +27,18 @@ enum lg_status {
 };
 
 /* Flags of a row. */
-#define LG_F_REPEAT    1u    /* every value counts; otherwise the last one does */
-#define LG_F_DIRECTIVE 2u    /* consumed while reading, never a setting */
-#define LG_F_CLI       4u    /* command line only */
-#define LG_F_LEGION    8u    /* the first word is the name of a legion */
-#define LG_F_DEFINES   16u   /* and defines it */
-#define LG_F_SECRET    32u   /* --show-config masks what follows the third word */
-#define LG_F_SWITCH    64u   /* true or 1 = the default, false = 0 */
-#define LG_F_MS        128u  /* a DURATION in milliseconds unless a unit is given */
-#define LG_F_BARE      256u  /* may stand without a value */
-#define LG_F_NO_VALUE  512u  /* has no value; one is ignored */
-#define LG_F_ALWAYS    1024u /* true whatever is written; false is warned of */
+#define LG_F_REPEAT    1u  /* every value counts; otherwise the last one does */
+#define LG_F_DIRECTIVE 2u  /* consumed while reading, never a setting */
+#define LG_F_CLI       4u  /* command line only */
+#define LG_F_LEGION    8u  /* the first word is the name of a legion */
+#define LG_F_DEFINES   16u /* and defines it */
+#define LG_F_SECRET                                                                                \
+    32u /* --show-config masks what follows the third word; the first, where it defines nothing */
+#define LG_F_SWITCH   64u   /* true or 1 = the default, false = 0 */
+#define LG_F_MS       128u  /* a DURATION in milliseconds unless a unit is given */
+#define LG_F_BARE     256u  /* may stand without a value */
+#define LG_F_NO_VALUE 512u  /* has no value; one is ignored */
+#define LG_F_ALWAYS   1024u /* true whatever is written; false is warned of */
 
 /* The headings of --help, in its order. */
 #define LG_GROUPS(X)                                                                               \

@@ -234,12 +234,15 @@ static void expire_members(struct lg_legion *legion, struct lg_legion_update *up
 }
 
 static enum lg_legion_refusal refusal_of(
-    const struct lg_legion *legion, const struct lg_legion_message *message)
+    const struct lg_legion *legion, const struct lg_legion_event *event)
 {
+    const struct lg_legion_message *message = event->message;
     if (!lg_slice_eq(message->legion, legion->setup.legion))
         return LG_REFUSED_LEGION;
     if (lg_slice_eq(message->uuid, legion->setup.uuid))
         return LG_REFUSED_OWN;
+    if (event->counted)
+        return LG_REFUSED_NOT;
     int64_t wall_s = legion->wall_ms / 1000;
     int64_t skew_s = wall_s > message->unix_s ? wall_s - message->unix_s : message->unix_s - wall_s;
     return skew_s > legion->setup.skew_tolerance_s ? LG_REFUSED_SKEW : LG_REFUSED_NOT;
@@ -295,7 +298,7 @@ static enum lg_legion_refusal take_message(
 {
     const struct lg_legion_message *message = event->message;
     bool safe = legion->setup.safe != LG_SAFE_OFF && event->authentic && message->ballot.stamp_us;
-    enum lg_legion_refusal refusal = refusal_of(legion, message);
+    enum lg_legion_refusal refusal = refusal_of(legion, event);
     if (refusal)
         return refusal;
     struct lg_legion_member *member = lg_roster_find(&legion->roster, message, safe);

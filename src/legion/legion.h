@@ -99,6 +99,7 @@ struct lg_legion_event {
     const struct lg_legion_message *message; /* borrowed for the call */
     bool hook_failed;
     bool authentic; /* RECEIVE: AEAD, or a valid mac; else our keys in it are void */
+    bool counted;   /* RECEIVE: no repetition, so that its sender's clock does not matter */
     bool on;
     int64_t hold_ms;
     const struct lg_legion_memory *memory; /* borrowed for the call */

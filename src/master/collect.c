@@ -113,6 +113,23 @@ static void fill_sockets(struct master *master, struct lg_arena *arena, struct l
     stats->socket_count = list ? count : 0;
 }
 
+static void fill_member(const struct lg_shm_legion *state, const struct lg_shm_member *member,
+    struct lg_stats_member *out)
+{
+    bool has_scroll = member->scroll_at < sizeof state->scrolls &&
+                      member->scroll_len <= sizeof state->scrolls - member->scroll_at;
+    *out = (struct lg_stats_member){
+        .name = member->name,
+        .uuid = member->uuid,
+        .valor = member->valor,
+        .checksum = member->checksum,
+        .last_seen_s = member->last_seen_s,
+        .arbiter = member->arbiter,
+        .scroll = has_scroll ? state->scrolls + member->scroll_at : NULL,
+        .scroll_len = has_scroll ? member->scroll_len : 0,
+    };
+}
+
 /* `state` stays in the arena: texts point into it. */
 static void fill_legion(
     const struct lg_shm_legion *state, struct lg_arena *arena, struct lg_stats_legion *out)
@@ -124,9 +141,7 @@ static void fill_legion(
     for (size_t i = 0; nodes && i < node_count; i++)
         nodes[i] = state->nodes[i];
     for (size_t i = 0; members && i < count; i++)
-        members[i] = (struct lg_stats_member){state->members[i].name, state->members[i].uuid,
-            state->members[i].valor, state->members[i].checksum, state->members[i].last_seen_s,
-            state->members[i].arbiter};
+        fill_member(state, &state->members[i], &members[i]);
     *out = (struct lg_stats_legion){
         .name = state->name,
         .addr = state->addr,

@@ -2,6 +2,7 @@
  * when it dies with a title: a virtual address never stays behind because a
  * process died (docs/ARCHITECTURE.md).
  * SPDX-License-Identifier: Apache-2.0 */
+#include "master/facts.h"
 #include "master/inner.h"
 
 #include <errno.h>
@@ -12,10 +13,34 @@
 #define TICK_MS 250
 #define LATE_MS 1000 /* past a lease that a live process would have given up */
 
+/* In the legion process: the same arguments again, and nothing but the text. */
+static int load_again(void *arg, struct lg_conf **ret_conf)
+{
+    const struct master *master = arg;
+    struct lg_facts *facts;
+    struct lg_conf *conf = NULL;
+    int err = fchdir(master->home_fd) < 0 ? -LG_E_SYS : lg_facts_new(&facts);
+    if (!err) {
+        err = lg_conf_load(lg_facts_conf(facts), master->argc, master->argv, &conf);
+        lg_facts_free(facts);
+    }
+    const char *dir = conf ? lg_conf_text(conf, LG_OPT_chdir) : NULL;
+    if (dir && chdir(dir) < 0)
+        err = err ? err : -LG_E_SYS;
+    if (err) {
+        lg_log(LG_LOG_ERROR, "legion", "the old legion options stay: %s", lg_err_text(err));
+        lg_conf_free(conf);
+        return err;
+    }
+    *ret_conf = conf;
+    return 0;
+}
+
 static void run_legion(struct master *master, int guard_fd)
 {
     lg_sockets_close(master->now.sockets, true);
     lg_sockets_close(master->old.sockets, true);
+    lg_cluster_on_reload(master->cluster, load_again, master);
     _exit(lg_cluster_run(master->cluster, guard_fd));
 }
 
@@ -43,6 +68,20 @@ int lg_guard_start(struct master *master)
     master->legion.stopped = false;
     lg_log(LG_LOG_INFO, "master", "the legion process is started (pid %d)", pid);
     return 0;
+}
+
+void lg_guard_change(struct master *master)
+{
+    struct lg_conf *next = master->now.loaded.conf;
+    struct lg_conf *before = master->legion_conf;
+    if (!master->cluster || lg_cluster_change(master->cluster, next, true))
+        return;
+    master->legion_conf = next;
+    if (before != master->old.loaded.conf) /* it outlived its generation for us */
+        lg_conf_free(before);
+    const char byte = LG_CLUSTER_RELOAD;
+    if (master->legion.guard_fd >= 0 && write(master->legion.guard_fd, &byte, 1) != 1)
+        lg_log(LG_LOG_ERROR, "master", "the legion process cannot be told: %s", strerror(errno));
 }
 
 static void rescue(struct master *master)

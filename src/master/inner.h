@@ -143,6 +143,8 @@ void lg_guard_reap(struct master *master, int status);
 void lg_guard_tick(struct master *master, int64_t now_ms);
 bool lg_guard_reap_rescue(struct master *master, pid_t pid, int status);
 unsigned lg_guard_rescues(const struct master *master);
+/* The legion options of `now` from here on, as far as they can be. */
+void lg_guard_change(struct master *master);
 int64_t lg_guard_due(const struct master *master, int64_t now_ms);
 
 /* ---- reload.c ---- */

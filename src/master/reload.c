@@ -70,30 +70,35 @@ static const struct lg_setting *next_legion(const struct lg_setting *all, size_t
     return *at < count ? &all[(*at)++] : NULL;
 }
 
-static void tell_legion_changes(struct master *master, const struct lg_conf *conf)
+static bool legion_differs(const struct lg_conf *running, const struct lg_conf *next)
 {
     size_t count_a;
     size_t count_b;
     size_t at_a = 0;
     size_t at_b = 0;
-    const struct lg_conf *running =
-        master->legion_conf ? master->legion_conf : master->now.loaded.conf;
     const struct lg_setting *all_a = lg_conf_all(running, &count_a);
-    const struct lg_setting *all_b = lg_conf_all(conf, &count_b);
+    const struct lg_setting *all_b = lg_conf_all(next, &count_b);
     const struct lg_setting *a;
     const struct lg_setting *b;
     do {
         a = next_legion(all_a, count_a, &at_a);
         b = next_legion(all_b, count_b, &at_b);
         if (!a && !b)
-            return;
+            return false;
     } while (a && b && a->opt == b->opt && strcmp(a->text, b->text) == 0);
-    const struct lg_setting *first = b ? b : a;
-    lg_log(LG_LOG_WARN, "master",
-        "%s:%u: the legion options changed (%s): the legion process goes on with the old ones, "
-        "restart to use the new",
-        first->where.file ? first->where.file : "configuration", first->where.line,
-        lg_opt_name(first->opt));
+    return true;
+}
+
+/* A process for them is started at the start only. */
+static void tell_first_legion(const struct lg_conf *conf)
+{
+    size_t count;
+    size_t at = 0;
+    const struct lg_setting *all = lg_conf_all(conf, &count);
+    const struct lg_setting *first = next_legion(all, count, &at);
+    if (first && lg_cluster_legion_count(conf) > 0)
+        lg_log(LG_LOG_WARN, "master", "%s:%u: legions come at a start only: restart to use it",
+            first->where.file ? first->where.file : "configuration", first->where.line);
 }
 
 static int open_new(struct master *master, struct generation *next)
@@ -119,7 +124,6 @@ void lg_reload_switch(struct master *master)
         master->reload_failed = true;
         return;
     }
-    tell_legion_changes(master, next.loaded.conf);
     master->old = master->now;
     master->now = next;
     master->stop_draining = false;
@@ -148,6 +152,10 @@ void lg_reload_drain(struct master *master)
     lg_log(LG_LOG_INFO, "master", "the new workers serve: the old ones finish and go");
     lg_sockets_close(master->old.sockets, false);
     lg_workers_drain(master, master->now.number, master->old.mercy_ms);
+    if (!master->cluster)
+        tell_first_legion(master->now.loaded.conf);
+    else if (legion_differs(master->legion_conf, master->now.loaded.conf))
+        lg_guard_change(master);
 }
 
 void lg_reload_abandon(struct master *master)

@@ -1,6 +1,7 @@
 /* The workers: started, watched, started again, told to go.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "master/inner.h"
+#include "plugin/legion.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -96,6 +97,7 @@ static int run_worker(struct master *master, const struct worker *worker)
     };
     setup.listener_count = listeners;
     setup.plugin_count = plugins;
+    lg_plugin_legion_set(master->shm);
     return lg_worker_run(&setup);
 }
 

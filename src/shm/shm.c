@@ -94,11 +94,14 @@ void lg_shm_legion_publish(struct lg_shm *shm, unsigned index, const struct lg_s
     uint64_t next = atomic_load_explicit(&slot->version, memory_order_relaxed) + 1;
     _Atomic uint64_t *words = slot->words[next & 1];
     const char *bytes = (const char *)state;
+    size_t used =
+        state->scrolls_len < sizeof state->scrolls ? state->scrolls_len : sizeof state->scrolls;
+    size_t size = offsetof(struct lg_shm_legion, scrolls) + used;
     /* Whoever sees a word written below also sees the version before it. */
     atomic_thread_fence(memory_order_release);
-    for (size_t i = 0; i < WORD_COUNT; i++) {
+    for (size_t i = 0; i * 8 < size; i++) {
         uint64_t word = 0;
-        size_t left = sizeof *state - i * 8;
+        size_t left = size - i * 8;
         memcpy(&word, bytes + i * 8, left < 8 ? left : 8);
         atomic_store_explicit(&words[i], word, memory_order_relaxed);
     }
@@ -153,22 +156,83 @@ static uint64_t boottime_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+struct name {
+    char text[sizeof((struct lg_shm_legion *)0)->name];
+};
+
+/* Reads the pieces, the first of which is the legion's name, of the legion of that
+ * name. */
+static bool read_of(struct lg_shm *shm, const char *name, const struct name *found,
+    const struct piece *pieces, size_t count)
+{
+    for (unsigned i = 0; i < shm->legion_count; i++)
+        if (read_pieces(&shm->legions[i], pieces, count) &&
+            strncmp(found->text, name, sizeof found->text) == 0)
+            return true;
+    return false;
+}
+
+#define PIECE(field, out)                                                                          \
+    {                                                                                              \
+        offsetof(struct lg_shm_legion, field), sizeof((struct lg_shm_legion *)0)->field, (out)     \
+    }
+
 bool lg_shm_is_lord(struct lg_shm *shm, const char *name)
 {
-    char found[sizeof((struct lg_shm_legion *)0)->name];
+    struct name found;
     int64_t since_s = 0;
     uint64_t lease_ms = 0;
     const struct piece pieces[] = {
-        {offsetof(struct lg_shm_legion, name), sizeof found, found},
-        {offsetof(struct lg_shm_legion, lord_since_s), sizeof since_s, &since_s},
-        {offsetof(struct lg_shm_legion, lease_until_ms), sizeof lease_ms, &lease_ms},
-    };
-    for (unsigned i = 0; i < shm->legion_count; i++) {
-        if (!read_pieces(&shm->legions[i], pieces, sizeof pieces / sizeof *pieces))
-            continue;
-        found[sizeof found - 1] = '\0';
-        if (strcmp(found, name) == 0)
-            return since_s != 0 && boottime_ms() < lease_ms;
+        PIECE(name, found.text), PIECE(lord_since_s, &since_s), PIECE(lease_until_ms, &lease_ms)};
+    return read_of(shm, name, &found, pieces, sizeof pieces / sizeof *pieces) && since_s != 0 &&
+           boottime_ms() < lease_ms;
+}
+
+/* All scrolls; the Lord's is *ret_at, *ret_len of them. */
+static int read_scrolls(struct lg_shm *shm, const char *name, char **ret_all, uint32_t *ret_size,
+    uint32_t *ret_at, uint32_t *ret_len)
+{
+    struct name found;
+    char *all = malloc(LG_SHM_SCROLLS_SIZE);
+    if (!all)
+        return -LG_E_NOMEM;
+    const struct piece pieces[] = {PIECE(name, found.text), PIECE(lord_scroll_at, ret_at),
+        PIECE(lord_scroll_len, ret_len), PIECE(scrolls_len, ret_size), PIECE(scrolls, all)};
+    if (read_of(shm, name, &found, pieces, sizeof pieces / sizeof *pieces) &&
+        *ret_size <= LG_SHM_SCROLLS_SIZE && *ret_at <= *ret_size &&
+        *ret_len <= *ret_size - *ret_at) {
+        *ret_all = all;
+        return 0;
     }
-    return false;
+    free(all);
+    return -LG_E_NOTFOUND;
+}
+
+static int give(char *all, size_t at, size_t len, char **ret_bytes, size_t *ret_len)
+{
+    if (len == 0) {
+        free(all);
+        return -LG_E_NOTFOUND;
+    }
+    memmove(all, all + at, len);
+    char *fitting = realloc(all, len);
+    *ret_bytes = fitting ? fitting : all;
+    *ret_len = len;
+    return 0;
+}
+
+int lg_shm_lord_scroll(struct lg_shm *shm, const char *name, char **ret_bytes, size_t *ret_len)
+{
+    char *all;
+    uint32_t size, at, len;
+    int err = read_scrolls(shm, name, &all, &size, &at, &len);
+    return err ? err : give(all, at, len, ret_bytes, ret_len);
+}
+
+int lg_shm_scrolls(struct lg_shm *shm, const char *name, char **ret_bytes, size_t *ret_len)
+{
+    char *all;
+    uint32_t size, at, len;
+    int err = read_scrolls(shm, name, &all, &size, &at, &len);
+    return err ? err : give(all, 0, size, ret_bytes, ret_len);
 }

@@ -41,7 +41,10 @@ struct lg_shm_member {
     uint64_t checksum;
     int64_t last_seen_s; /* Unix time */
     bool arbiter;
+    uint32_t scroll_at, scroll_len; /* in `scrolls` of the legion; len 0 = none */
 };
+
+#define LG_SHM_SCROLLS_SIZE 65536
 
 /* A snapshot of one legion, as its process sees it. */
 struct lg_shm_legion {
@@ -63,7 +66,12 @@ struct lg_shm_legion {
     uint32_t member_count;
     struct lg_shm_member members[LG_MEMBERS_MAX];
     uint32_t scroll_len;
-    char scroll[4096];
+    char scroll[4096];                        /* our own */
+    uint32_t lord_scroll_at, lord_scroll_len; /* in `scrolls`; len 0 = none */
+    /* Everybody's, u16le length and bytes each, ours first. Last: what is beyond
+     * scrolls_len is neither published nor set. */
+    uint32_t scrolls_len;
+    char scrolls[LG_SHM_SCROLLS_SIZE];
 };
 
 struct lg_shm; /* opaque */
@@ -85,5 +93,12 @@ bool lg_shm_legion_read(struct lg_shm *shm, unsigned index, struct lg_shm_legion
 /* Any process: is this instance Lord of `name` now? Compares the lease with
  * CLOCK_BOOTTIME at this very call. Unknown legions and torn reads are false. */
 bool lg_shm_is_lord(struct lg_shm *shm, const char *name);
+/* Any process: copies of the Lord's scroll, and of everybody's as in struct
+ * lg_shm_legion. The caller frees *ret_bytes. 0; -LG_E_NOTFOUND when there is no
+ * such legion or no scroll, or the read was torn; -LG_E_NOMEM. */
+int lg_shm_lord_scroll(
+    struct lg_shm *shm, const char *name, char **ret_bytes, size_t *ret_len) LG_MUST_USE;
+int lg_shm_scrolls(
+    struct lg_shm *shm, const char *name, char **ret_bytes, size_t *ret_len) LG_MUST_USE;
 
 #endif

@@ -121,6 +121,8 @@ static json_t *members_json(const struct lg_stats_legion *legion, int *err)
         set(o, "checksum", number(member->checksum), err);
         set(o, "last_seen", json_integer(member->last_seen_s), err);
         set(o, "arbiter", json_boolean(member->arbiter), err);
+        if (member->scroll_len)
+            set(o, "scroll", text_n(member->scroll, member->scroll_len), err);
         append(list, o, err);
     }
     return list;

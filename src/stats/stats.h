@@ -48,6 +48,8 @@ struct lg_stats_member {
     uint64_t checksum;
     int64_t last_seen_s;
     bool arbiter;
+    const char *scroll; /* scroll_len 0 = none */
+    size_t scroll_len;
 };
 
 struct lg_stats_legion {

@@ -94,7 +94,7 @@ def test_lord_of_the_other_make_is_followed(legatus, uwsgi, tmp_path):
     wait_agree([first, second, node], 2)
     wait_for("the title is given up", lambda: "a new Lord (valor: 95" in first.log())
     story.wait("first unlord")
-    assert "no longer the Lord" in first.log()
+    first.wait_log("no longer the Lord")
 
 
 def test_two_of_three_must_see_each_other(legatus, uwsgi, tmp_path):

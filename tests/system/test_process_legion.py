@@ -58,14 +58,45 @@ def test_the_legion_process_outlives_reloads(solo):
         web.signal(signal.SIGHUP)
         web.wait_log(r"\[master\] reloaded", count=turn)
     assert pid == solo.pid() and pid in children(web.pid)
-    assert "legion options changed" not in web.log()
+    assert "legion options" not in web.log()
     assert solo.hooks() == ["lord"]
-    web.write(web.ini.read_text().split("\n", 1)[1].replace("solo 127", "solo 127", 1).replace("10 aes", "11 aes"))
+
+
+def test_a_reload_changes_what_can_be_changed(solo):
+    web, pid = solo.web, solo.pid()
+    before = web.stats()[0]["legions"][0]
+    text = web.ini.read_text()
+    new = text.replace("echo unlord", "echo left").replace("solo 127.0.0.1:", "solo 127.0.0.2:")
+    web.ini.write_text(new + "legion-node = solo 127.0.0.3:1\n")
     web.signal(signal.SIGHUP)
-    web.wait_log(r"legatus\.ini:\d+: the legion options changed \(legion\)")
-    web.wait_log(r"\[master\] reloaded", count=3)
-    os.kill(pid, signal.SIGKILL)  # and what guards it still knows its hooks
-    solo.wait_hooks("lord", "unlord", "lord")
+    line = 1 + text[:text.index("legion = solo")].count("\n")
+    web.wait_log(rf"legatus\.ini:{line}: a legion's address has changed: restart to use it")
+    web.wait_log("the new legion options are in use")
+    after = web.stats()[0]["legions"][0]
+    for key in ("uuid", "epoch", "i_am_the_lord", "addr"):
+        assert after[key] == before[key]
+    assert after["nodes"] == ["127.0.0.3:1"]
+    assert pid == solo.pid() and solo.hooks() == ["lord"]
+    os.kill(pid, signal.SIGKILL)  # what guards it has the new hooks too
+    solo.wait_hooks("lord", "left", "lord")
+    web.ini.write_text(text + "legion = other 127.0.0.1:1 5 aes-256-gcm:x\n")
+    web.signal(signal.SIGHUP)
+    web.wait_log(r"legatus\.ini:\d+: legion \"other\": legions come and go at a start only")
+    web.wait_log(r"\[master\] reloaded", count=2)
+    os.kill(solo.pid(), signal.SIGKILL)
+    solo.wait_hooks("lord", "left", "lord", "left", "lord")
+
+
+def test_hooks_that_run_are_waited_for(legatus, tmp_path):
+    solo = Solo(legatus, tmp_path, more="legion-lord = solo cmd:sleep 2\n")
+    solo.web.wait_log("calling cmd:sleep 2")
+    solo.web.ini.write_text(solo.web.ini.read_text().replace("echo unlord", "echo left"))
+    solo.web.signal(signal.SIGHUP)
+    solo.web.wait_log(r"\[master\] reloaded")
+    assert "the new legion options are in use" not in solo.web.log()
+    solo.web.wait_log("the new legion options are in use")
+    solo.web.stop()
+    assert solo.hooks() == ["lord", "left", "death"]
 
 
 def test_a_killed_lord_is_stood_in_for_and_started_again(solo):

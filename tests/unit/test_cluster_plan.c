@@ -40,10 +40,15 @@ static void definitions(void **state)
     expect(HEAD "legion = a 127.0.0.1:4242 -1 aes-128-cbc:hello\n" NODE,
         "t.ini:3: error: legion \"a\": valor \"-1\" is not a number: expected 0 (an arbiter, "
         "which votes only) or more\n");
-    expect(HEAD "legion = a 127.0.0.1:4242 98 aes-256-gcm:hello\n" NODE,
-        "t.ini:3: error: legion \"a\": cipher \"aes-256-gcm\" is not one of \"openssl enc "
-        "-list\": authenticated ciphers are not supported yet, expected one such as "
-        "aes-256-cbc\n");
+    expect(HEAD "legion = a 127.0.0.1:4242 98 aes-256-gcm:hello\n" NODE, "");
+    expect(HEAD "legion = a 127.0.0.1:4242 98 chacha20-poly1305:hello iv\n" NODE,
+        "t.ini:3: error: legion \"a\": an iv does not go with chacha20-poly1305, whose packets "
+        "have "
+        "one each: expected none\n");
+    expect(HEAD "legion = a 127.0.0.1:4242 98 aes-256-ccm:hello\n" NODE,
+        "t.ini:3: error: legion \"a\": cipher \"aes-256-ccm\" is not supported: expected an "
+        "authenticated one (aes-256-gcm, aes-128-gcm, chacha20-poly1305), or one of those "
+        "\"openssl enc -list\" shows\n");
     expect(HEAD A NODE "legion = b 127.0.0.1:4242 98 aes-128-cbc:hello\n"
                        "legion-node = b 127.0.0.2:4242\n",
         "t.ini:5: error: legion \"b\" has the address of legion \"a\" (t.ini:3): expected another, "
@@ -86,7 +91,9 @@ static void addresses(void **state)
         {"[::g]:1", "not an IPv6 address", 0, NULL, 0},
         {"[]:1", "expected [ipv6]:port", 0, NULL, 0},
         {"[::1:1", "expected [ipv6]:port", 0, NULL, 0},
-        {"[ff02::1]:1", "IPv6 multicast is not supported", 0, NULL, 0},
+        {"[ff02::1]:1", "expected its interface too", 0, NULL, 0},
+        {"[ff02::1%eth0]:1", NULL, LG_ADDRESS_MULTICAST6, "ff02::1%eth0", 1},
+        {"[ff05::1]:1", NULL, LG_ADDRESS_MULTICAST6, "ff05::1", 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lg_address address = {0};
@@ -137,6 +144,23 @@ static void hooks(void **state)
     expect(HEAD A NODE "legion-lord = a log:100% ok: really\nlegion-lord = a exec:a:b c:d\n", "");
 }
 
+static void secrets(void **state)
+{
+    (void)state;
+    expect(HEAD A NODE "legion-secret-accept = a old\nlegion-secret-accept = a older\n", "");
+    expect(HEAD A NODE "legion-secret-accept = a hello\n", ""); /* in use already */
+    expect(HEAD A NODE "legion-secret-accept = a two words\n",
+        "t.ini:5: error: legion-secret-accept: expected the legion's name and one secret\n");
+    expect(HEAD A NODE "legion-secret-accept = a aes-128-cbc:old\n",
+        "t.ini:5: error: legion-secret-accept: expected the secret alone, without the cipher's "
+        "name\n");
+    expect(HEAD A NODE "legion-secret-accept = a 1\nlegion-secret-accept = a 2\n"
+                       "legion-secret-accept = a 3\nlegion-secret-accept = a 4\n"
+                       "legion-secret-accept = a 5\nlegion-secret-accept = a 6\n"
+                       "legion-secret-accept = a 7\nlegion-secret-accept = a 8\n",
+        "t.ini:12: error: legion \"a\": more than 8 secrets\n");
+}
+
 static void quorums(void **state)
 {
     (void)state;
@@ -151,6 +175,36 @@ static void quorums(void **state)
     expect(HEAD A NODE "legion-freq = 0.5\nlegion-tolerance = 1s\n",
         "t.ini:6: warning: legion-tolerance (1000 ms) is less than 5 times legion-freq (500 ms): a "
         "few lost packets look like a dead node\n");
+}
+
+static void what_was_silent_is_said(void **state)
+{
+    (void)state;
+    expect(HEAD A NODE "legion-freq = 20\n",
+        "t.ini:5: error: legion-tolerance (15000 ms) is no more than legion-freq (20000 ms): every "
+        "node would be lost between two packets\n");
+    expect(HEAD A NODE "legion-quorum = a 1\nlegion-quorum = a 2\n",
+        "t.ini:6: warning: legion-quorum was set before for legion \"a\" (t.ini:5): this one "
+        "counts\n");
+    expect(HEAD A NODE "legion-scroll = a x\nlegion-scroll = a y\n",
+        "t.ini:6: warning: legion-scroll was set before for legion \"a\" (t.ini:5): this one "
+        "counts\n");
+    expect(HEAD A NODE NODE, "t.ini:5: warning: legion-node: \"127.0.0.2:4242\" was named before "
+                             "for legion \"a\": it is "
+                             "told once\n");
+    expect(HEAD A NODE "legion-node = a 127.0.0.3\n",
+        "t.ini:5: error: legion-node: \"127.0.0.3\" has no port: expected one, as in "
+        "127.0.0.3:4242\n");
+    expect(HEAD "legion = a 127.0.0.1:4242 65536 aes-128-cbc:hello\n" NODE,
+        "t.ini:3: warning: legion \"a\": uWSGI nodes take a valor above 65535 for another one: "
+        "expected at most that while there are any\n");
+    expect(HEAD "legion = a 127.0.0.1:4242 65536 aes-256-gcm:hello\n" NODE, "");
+    expect(HEAD "legion = a 127.0.0.1:4242 18446744073709551616 aes-256-gcm:hello\n" NODE,
+        "t.ini:3: error: legion \"a\": valor \"18446744073709551616\" is too large: expected 0 (an "
+        "arbiter, which votes only) or more\n");
+    expect(HEAD A NODE "legion-freq = 0.1\nlegion-tolerance = 500ms\n"
+                       "legion-death-on-lord-error = 3s\nlegion-hook-timeout = 1.5m\n",
+        "");
 }
 
 static void plan_of(const char *ini, struct lg_cluster_plan *plan)
@@ -200,7 +254,7 @@ static void order_in_the_file_is_free(void **state)
     assert_int_equal(plan.count, 1);
     assert_string_equal(a->name, "a");
     assert_int_equal(a->valor, 0);
-    assert_true(lg_slice_eq(a->secret, LG_SLICE("se:cret")));
+    assert_true(lg_slice_eq(a->secrets[0], LG_SLICE("se:cret")));
     assert_true(lg_slice_eq(a->iv, LG_SLICE("iv")));
     assert_string_equal(a->scroll, "some text");
     assert_int_equal(a->node_count, 1);
@@ -221,7 +275,9 @@ int main(void)
         cmocka_unit_test(addresses),
         cmocka_unit_test(nodes),
         cmocka_unit_test(hooks),
+        cmocka_unit_test(secrets),
         cmocka_unit_test(quorums),
+        cmocka_unit_test(what_was_silent_is_said),
         cmocka_unit_test(majority_counts_distinct_addresses),
         cmocka_unit_test(order_in_the_file_is_free),
     };

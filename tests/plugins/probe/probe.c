@@ -11,11 +11,14 @@
  *   /late/MS        100 bytes at once, and the end of the answer MS later
  *   /source/N       N bytes by a pulled source
  *   /short/N        a source that announces N bytes and fails halfway
+ *   /lord/NAME      "1" while we are Lord of that legion, else "0", from `fast`
+ *   /scroll/NAME    its Lord's scroll; /scrolls/NAME everybody's, each in []
  *   /never          returns without an answer
  *   /crash          aborts the worker
  * SPDX-License-Identifier: Apache-2.0 */
 #include <legatus/plugin.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -69,6 +72,46 @@ static void answer_vars(struct lg_request *request)
     answer_text(request, text);
 }
 
+static const char *name_of(const char *path)
+{
+    return strrchr(path, '/') + 1;
+}
+
+static void answer_scrolls(struct lg_request *request, const char *legion)
+{
+    size_t len = 0;
+    char *all = lg_legion_scrolls(legion, &len);
+    char *text = lg_request_printf(request, "%s", "");
+    for (size_t at = 0; all && text && at + 2 <= len;) {
+        const unsigned char *head = (const unsigned char *)all + at;
+        size_t size = head[0] | (size_t)head[1] << 8;
+        text = lg_request_printf(request, "%s[%.*s]", text, (int)size, all + at + 2);
+        at += 2 + size;
+    }
+    answer_text(request, text);
+    free(all);
+}
+
+/* By uWSGI's names as well: they shall say the same. */
+static void answer_lord(struct lg_request *request, const char *legion)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s", legion);
+    int is_lord = lg_legion_is_lord(legion);
+    int is_same = is_lord == uwsgi_legion_i_am_the_lord(name);
+    answer_text(request, lg_request_printf(request, "%d%s", is_lord, is_same ? "" : "?"));
+}
+
+static void answer_scroll(struct lg_request *request, const char *legion)
+{
+    char name[128];
+    uint16_t len = 0;
+    snprintf(name, sizeof name, "%s", legion);
+    char *scroll = uwsgi_legion_lord_scroll(name, &len);
+    answer_text(request, scroll ? lg_request_printf(request, "%.*s", (int)len, scroll) : "none");
+    free(scroll);
+}
+
 static enum lg_verdict probe_fast(void *state, struct lg_request *request)
 {
     struct probe *probe = state;
@@ -84,6 +127,18 @@ static enum lg_verdict probe_fast(void *state, struct lg_request *request)
     }
     if (starts(path, "/vars")) {
         answer_vars(request);
+        return LG_ANSWERED;
+    }
+    if (starts(path, "/lord/")) {
+        answer_lord(request, name_of(path));
+        return LG_ANSWERED;
+    }
+    if (starts(path, "/scroll/")) {
+        answer_scroll(request, name_of(path));
+        return LG_ANSWERED;
+    }
+    if (starts(path, "/scrolls/")) {
+        answer_scrolls(request, name_of(path));
         return LG_ANSWERED;
     }
     if (starts(path, "/lane/")) {
