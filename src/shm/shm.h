@@ -58,6 +58,8 @@ struct lg_shm_legion {
     int64_t lord_since_s;    /* Unix time since which we are Lord; 0 = we are not */
     uint64_t lease_until_ms; /* CLOCK_BOOTTIME; our title is void from then on */
     uint64_t epoch;          /* of the title; 0 = none */
+    uint32_t mode;           /* enum lg_legion_mode */
+    uint32_t is_falling;     /* the title is being given up: unlord hooks run */
     uint64_t lord_valor;
     char lord_uuid[37]; /* "" before the first election */
     char lord_name[256];
