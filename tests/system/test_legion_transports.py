@@ -29,6 +29,7 @@ def text(define, nodes, story, who, quorum=2):
         "http-socket = {http}\n" + define + "\n"
         + "".join(f"legion-node = site {node}\n" for node in nodes)
         + f"legion-quorum = site {quorum}\nlegion-freq = {FREQ}\nlegion-tolerance = {TOLERANCE}\n"
+        + f"legion-start-wait = {TOLERANCE}\n"
         + hooks(story.path, who)
     )
 
