@@ -75,6 +75,8 @@ static void publish(struct lg_node *node)
     out->checksum = state->checksum;
     out->votes = state->votes;
     out->mode = (uint32_t)state->mode;
+    out->reach = state->mode == LG_MODE_SAFE ? state->reach : 0;
+    out->waiting_until_ms = state->mode == LG_MODE_SAFE ? (uint64_t)state->waiting_until_ms : 0;
     out->lord_valor = lord->valor;
     memcpy(out->lord_uuid, lord->uuid, sizeof out->lord_uuid);
     memcpy(out->lord_name, lord->name, sizeof out->lord_name);

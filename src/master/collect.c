@@ -130,13 +130,12 @@ static void fill_member(const struct lg_shm_legion *state, const struct lg_shm_m
     };
 }
 
-static int64_t lease_left_ms(const struct lg_shm_legion *state)
+static int64_t left_ms(uint64_t until_ms)
 {
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
     int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    int64_t until_ms = (int64_t)state->lease_until_ms;
-    return until_ms > now_ms ? until_ms - now_ms : 0;
+    return (int64_t)until_ms > now_ms ? (int64_t)until_ms - now_ms : 0;
 }
 
 /* `state` stays in the arena: texts point into it. */
@@ -162,7 +161,9 @@ static void fill_legion(
         .votes = state->votes,
         .epoch = state->epoch,
         .mode = state->mode < sizeof modes / sizeof *modes ? modes[state->mode] : "",
-        .lease_ms = lease_left_ms(state),
+        .lease_ms = left_ms(state->lease_until_ms),
+        .waiting_ms = left_ms(state->waiting_until_ms),
+        .reach = state->reach,
         .lord_since_s = state->lord_since_s,
         .lord_valor = state->lord_valor,
         .lord_uuid = state->lord_uuid,
