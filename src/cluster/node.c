@@ -287,11 +287,11 @@ static const char *refusal_text(enum lg_legion_refusal refusal)
     case LG_REFUSED_SKEW:
         return "its clock is too far from ours (legion-skew-tolerance)";
     case LG_REFUSED_STALE:
-        return "it is older than what came from the node last";
+        return "it is older than the node's last packet";
     case LG_REFUSED_FULL:
         return "the legion has too many members";
     case LG_REFUSED_UNSAFE:
-        return "it promises nothing (legion-safe), as those of uWSGI, or is not authentic";
+        return "it is without what Legatus' packets carry (legion-safe)";
     default:
         return NULL;
     }

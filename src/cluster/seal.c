@@ -126,7 +126,8 @@ static void binary_uuid(struct lg_slice text, unsigned char out[LG_UUID_SIZE])
     memset(out, 0, LG_UUID_SIZE);
     for (size_t i = 0; i < text.len; i++)
         if (text.ptr[i] != '-') {
-            out[digits / 2] = (unsigned char)(out[digits / 2] << 4 | digit_of(text.ptr[i]));
+            out[digits / 2] =
+                (unsigned char)((unsigned)out[digits / 2] << 4 | digit_of(text.ptr[i]));
             digits++;
         }
 }

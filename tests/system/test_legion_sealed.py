@@ -11,7 +11,7 @@ from socket import AF_INET, SO_REUSEADDR, SOCK_DGRAM, SOL_SOCKET, socket, timeou
 
 import pytest
 
-from legion_rig import Story, crash, hooks, settings, view, wait_agree
+from legion_rig import Story, crash, hooks, legion_pid, settings, view, wait_agree
 from program import free_ports, wait_for
 
 FREQ, TOLERANCE = 0.2, 1.0
@@ -85,6 +85,21 @@ def test_sealed_nodes_elect_and_fail_over(legatus, tmp_path, cipher):
     assert not any("refused" in node.log() for node in nodes)
     assert not any("can alter and repeat" in node.log() for node in nodes)
     legion.spy.close()
+
+
+def test_a_new_legion_process_goes_on_counting(legion):
+    """It has the uuid of the one before it, and so its key: no counter comes twice."""
+    nodes = legion.start_all()
+    port = legion.ports[1]
+    before = [int.from_bytes(p[21:29], "little") for p in legion.heard(0.5)[port]]
+    pid = legion_pid(nodes[1])
+    os.kill(pid, signal.SIGKILL)
+    wait_for("another", lambda: legion_pid(nodes[1]) != pid)
+    legion.heard(0.3)
+    after = [int.from_bytes(p[21:29], "little") for p in legion.heard(0.5)[port]]
+    assert before and after and min(after) > max(before) + 1000
+    wait_agree(nodes, 0)
+    assert not any("refused" in node.log() for node in nodes)
 
 
 def test_weak_cipher_is_named_once(legatus, tmp_path):

@@ -41,7 +41,7 @@ def test_status_of_a_legion(legatus):
     crash(nodes[0])
     crash(nodes[1])
     wait_for("why", lambda: "no Lord from here: in touch with 1 of 2 nodes" in status(nodes[2].ini).stdout)
-    assert "no member is heard" in status(nodes[2].ini).stdout
+    wait_for("silence", lambda: "no member is heard" in status(nodes[2].ini).stdout)
     gone = status(nodes[0].ini)
     assert gone.returncode == 1 and gone.stdout == ""
     assert re.search(
