@@ -192,7 +192,8 @@ static void wait_lord(struct rig *rig, size_t at, bool lord)
     fail_msg("node %zu: is Lord: %d", at, !lord);
 }
 
-#define HEAD "[uwsgi]\nhttp-socket = :1\nlegion-freq = 0.1\nlegion-tolerance = 0.6\n" \
+#define HEAD                                                                                       \
+    "[uwsgi]\nhttp-socket = :1\nlegion-freq = 0.1\nlegion-tolerance = 0.6\n"                       \
     "legion-start-wait = 0.6\n"
 /* Hooks of node N append to the file "story". */
 #define HOOKS(n)                                                                                   \
