@@ -130,7 +130,7 @@ static struct lg_speaker *free_speaker(struct lg_node *node)
     return oldest;
 }
 
-/* Only of what is authentic: strangers shall not move our answers. */
+/* Only of what is authentic and new: strangers shall not move our answers. */
 static void remember_speaker(
     struct lg_node *node, struct lg_slice uuid, const struct lg_endpoint *from)
 {
@@ -315,10 +315,10 @@ static void take_datagram(
         .authentic = opened.authentic,
         .counted = opened.counted,
     };
-    if (opened.authentic)
-        remember_speaker(node, opened.message.uuid, from);
     feed_event(node, &event);
     const char *why = refusal_text(node->update.refusal);
+    if (opened.authentic && node->update.refusal == LG_REFUSED_NOT)
+        remember_speaker(node, opened.message.uuid, from);
     if (node->update.refusal == LG_REFUSED_NOT && lg_scrolls_take(&node->scrolls, event.message))
         publish(node);
     feed_hooks(node);
