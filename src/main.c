@@ -1,7 +1,10 @@
 /* Wiring: the command line to what it asks for. The one place that may exit.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/setup.h"
+#include "master/load.h"
 #include "master/master.h"
 #include "operate/operate.h"
+#include "sim/command.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -26,9 +29,11 @@ static int print_text(int err, struct lg_buf *text)
 static int print_help(void)
 {
     struct lg_buf text = {0};
-    int err = lg_buf_puts(&text, "usage: legatus [OPTION...] [FILE.ini...]\n"
-                                 "       legatus --check FILE.ini\n"
-                                 "       legatus legion status FILE.ini|ADDRESS\n\n");
+    int err =
+        lg_buf_puts(&text, "usage: legatus [OPTION...] [FILE.ini...]\n"
+                           "       legatus --check FILE.ini\n"
+                           "       legatus legion status FILE.ini|ADDRESS\n"
+                           "       legatus legion-sim FILE.ini... [--nodes N] [--for TIME]\n\n");
     if (!err)
         err = lg_conf_help(&text);
     return print_text(err, &text);
@@ -80,11 +85,83 @@ static int run(int argc, const char *const *argv)
     return status;
 }
 
+/* ---- legion-sim ------------------------------------------------------------------ */
+
+/* The first legion of a file; the node is called as the file is. */
+static int read_setup(const char *file, struct lg_arena *arena, struct lg_legion_setup *ret_setup)
+{
+    struct lg_loaded loaded;
+    int err = lg_load(1, &file, &loaded);
+    if (loaded.conf)
+        lg_diags_print(loaded.conf, 0, stderr);
+    if (!err)
+        err = lg_cluster_setup(loaded.conf, arena, ret_setup);
+    lg_loaded_free(&loaded);
+    if (err == -LG_E_NOTFOUND)
+        fprintf(stderr, "legatus: legion-sim: %s: expected a legion in it\n", file);
+    else if (err && err != -LG_E_CONF)
+        fprintf(stderr, "legatus: legion-sim: %s: %s\n", file, lg_err_text(err));
+    if (err)
+        return err;
+    const char *slash = strrchr(file, '/');
+    struct lg_slice name = lg_slice_of(slash ? slash + 1 : file);
+    if (name.len > 4 && strcmp(name.ptr + name.len - 4, ".ini") == 0)
+        name.len -= 4;
+    name.len = name.len < LG_LEGION_NAME_MAX ? name.len : LG_LEGION_NAME_MAX;
+    ret_setup->name = name;
+    return 0;
+}
+
+static void print_line(void *arg, const char *line)
+{
+    (void)arg;
+    puts(line);
+}
+
+static int simulate_files(struct lg_sim_command *command, bool *ret_kept)
+{
+    struct lg_legion_setup setups[LG_SIM_FILES_MAX] = {0};
+    struct lg_arena arenas[LG_SIM_FILES_MAX] = {0};
+    char error[LG_SIM_ERROR_SIZE] = "";
+    size_t count;
+    int err = 0;
+    const char *const *files = lg_sim_command_files(command, &count);
+    for (size_t i = 0; i < count && !err; i++)
+        err = read_setup(files[i], &arenas[i], &setups[i]);
+    if (!err)
+        err = lg_sim_command_run(command, setups, count, print_line, NULL, ret_kept, error);
+    if (error[0])
+        fprintf(stderr, "legatus: %s\n", error);
+    for (size_t i = 0; i < count; i++)
+        lg_arena_free(&arenas[i]);
+    return err;
+}
+
+/* 0 = never two Lords, 1 = there were, 2 = it could not be run. */
+static int simulate(int argc, const char *const *words)
+{
+    struct lg_sim_command *command;
+    char error[LG_SIM_ERROR_SIZE] = "";
+    bool kept = false;
+    int err = lg_sim_command_new(argc, words, &command, error);
+    if (err) {
+        fprintf(stderr, "legatus: %s\n", error[0] ? error : lg_err_text(err));
+        return 2;
+    }
+    err = simulate_files(command, &kept);
+    lg_sim_command_free(command);
+    if (fflush(stdout) != 0)
+        return 2;
+    return err ? 2 : kept ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     const char *const *words = (const char *const *)argv + 1;
     if (argc > 1 && lg_operate_is_asked(argc - 1, words))
         return lg_operate_run(argc - 1, words);
+    if (argc > 1 && strcmp(words[0], "legion-sim") == 0)
+        return simulate(argc - 2, words + 1);
     if (has_word(argc, argv, "--help", "-h"))
         return print_help();
     if (has_word(argc, argv, "--version", NULL)) {

@@ -71,6 +71,20 @@ static bool compare(const struct lg_cluster_plan *before, struct lg_cluster_plan
         ok = keep_identity(after, before->legions[i], after->legions[i], say) && ok;
     if (ok && say && after->count && (before->ttl != after->ttl || before->loop != after->loop))
         say_restart(after->legions[0]->where, "multicast-ttl or multicast-loop has changed");
+    bool same_state = before->state_path && after->state_path
+                          ? strcmp(before->state_path, after->state_path) == 0
+                          : before->state_path == after->state_path;
+    /* A promise is remembered where it was made. */
+    bool keeps_state = same_state && (before->safe == LG_SAFE_OFF) == (after->safe == LG_SAFE_OFF);
+    if (ok && say && after->count && !keeps_state)
+        say_restart(
+            after->legions[0]->where, "legion-state has changed, or legion-safe from or to off");
+    if ((before->safe == LG_SAFE_OFF) != (after->safe == LG_SAFE_OFF))
+        after->safe = before->safe;
+    if (!same_state)
+        after->state_path = before->state_path ? lg_arena_copy(&after->arena, before->state_path,
+                                                     strlen(before->state_path))
+                                               : NULL;
     after->ttl = before->ttl;
     after->loop = before->loop;
     return ok;

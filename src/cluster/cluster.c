@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cluster.h"
 #include "cluster/node.h"
+#include "cluster/setup.h"
 
 #include "legatus/plugin.h"
 
@@ -31,6 +32,21 @@ int lg_cluster_check(struct lg_conf *conf)
     bool ok = lg_cluster_plan_read(&plan, conf, &report);
     lg_cluster_plan_free(&plan);
     return ok ? 0 : -LG_E_CONF;
+}
+
+int lg_cluster_setup(
+    const struct lg_conf *conf, struct lg_arena *ret_arena, struct lg_legion_setup *ret_setup)
+{
+    struct lg_cluster_plan plan;
+    struct lg_plan_report report = {0};
+    bool ok = lg_cluster_plan_read(&plan, conf, &report);
+    *ret_arena = plan.arena; /* all the texts are in it */
+    if (!ok)
+        return -LG_E_CONF;
+    if (plan.count == 0)
+        return -LG_E_NOTFOUND;
+    *ret_setup = lg_cluster_plan_setup(&plan, plan.legions[0]);
+    return 0;
 }
 
 /* ---- Making ------------------------------------------------------------------------- */
@@ -115,6 +131,7 @@ int lg_cluster_new(const struct lg_conf *conf, struct lg_shm *shm, struct lg_clu
         node->plan = cluster->plan.legions[i];
         node->index = (unsigned)i;
         node->links.fd = -1;
+        node->memory.lock_fd = -1;
         cluster->links[i] = &node->links;
         err = open_node(cluster, node);
     }
@@ -159,9 +176,11 @@ static int wait_bounded(pid_t pid, int64_t timeout_ms)
     return status;
 }
 
-static void undo(const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion,
+/* False when one of them failed. */
+static bool undo(const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion,
     const struct lg_hook_env *env)
 {
+    bool ok = true;
     for (size_t i = 0; i < legion->hook_count; i++) {
         const struct lg_hook *hook = &legion->hooks[i];
         pid_t pid;
@@ -179,7 +198,9 @@ static void undo(const struct lg_cluster_plan *plan, const struct lg_legion_plan
         if (status != 0)
             lg_log(LG_LOG_ERROR, "legion", "%s: the unlord hook \"%s\" %s", legion->name,
                 hook->text, lg_hook_status_text(status, text));
+        ok = ok && status == 0;
     }
+    return ok;
 }
 
 static pid_t undo_apart(const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion,
@@ -192,6 +213,9 @@ static pid_t undo_apart(const struct lg_cluster_plan *plan, const struct lg_legi
         .phase = LG_PHASE_UNLORD,
     };
     memcpy(env.self.uuid, state->uuid, sizeof env.self.uuid);
+    env.lord.valor = state->lord_valor;
+    memcpy(env.lord.uuid, state->lord_uuid, sizeof env.lord.uuid);
+    memcpy(env.lord.name, state->lord_name, sizeof env.lord.name);
     pid_t pid = fork();
     if (pid != 0)
         return pid;
@@ -201,17 +225,31 @@ static pid_t undo_apart(const struct lg_cluster_plan *plan, const struct lg_legi
         signal(signal_number, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0); /* a Ctrl-C for the master is not for us: the address must go */
-    undo(plan, legion, &env);
-    _exit(0);
+    _exit(undo(plan, legion, &env) ? 0 : 1);
 }
 
-/* The snapshot's writer is dead: the title is withdrawn in its name. */
-static void withdraw(struct lg_shm *shm, unsigned index, struct lg_shm_legion *state)
+/* The snapshot's writer is dead: the title is given up in its name. It stays one
+ * that has to be undone, under its epoch, until the hooks have run. */
+static void let_fall(struct lg_shm *shm, unsigned index, struct lg_shm_legion *state)
 {
     state->lord_since_s = 0;
-    state->lease_until_ms = 0;
-    state->epoch = 0;
+    state->is_falling = 1;
     lg_shm_legion_publish(shm, index, state);
+}
+
+void lg_cluster_rescued(struct lg_shm *shm)
+{
+    struct lg_shm_legion *state = calloc(1, sizeof *state);
+    for (unsigned i = 0; state && i < lg_shm_legion_count(shm); i++) {
+        if (!lg_shm_legion_read(shm, i, state) || state->epoch == 0)
+            continue;
+        state->lord_since_s = 0;
+        state->is_falling = 0;
+        state->lease_until_ms = 0;
+        state->epoch = 0;
+        lg_shm_legion_publish(shm, i, state);
+    }
+    free(state);
 }
 
 size_t lg_cluster_rescue(const struct lg_conf *conf, struct lg_shm *shm, int *ret_pids, size_t max)
@@ -233,7 +271,7 @@ size_t lg_cluster_rescue(const struct lg_conf *conf, struct lg_shm *shm, int *re
         else
             lg_log(LG_LOG_ERROR, "legion", "%s: no process for the unlord hooks",
                 plan.legions[i]->name);
-        withdraw(shm, (unsigned)i, state);
+        let_fall(shm, (unsigned)i, state);
     }
     free(state);
     lg_cluster_plan_free(&plan);

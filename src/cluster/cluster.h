@@ -51,5 +51,7 @@ int lg_cluster_run(struct lg_cluster *cluster, int master_fd);
  * hooks of the legions whose title shared memory still shows, as children of
  * the caller, and returns their pids (at most `max`) for its pid table. */
 size_t lg_cluster_rescue(const struct lg_conf *conf, struct lg_shm *shm, int *ret_pids, size_t max);
+/* Master, once those have ended: no title is held any more. */
+void lg_cluster_rescued(struct lg_shm *shm);
 
 #endif

@@ -225,6 +225,36 @@ void lg_links_send(struct lg_links *links, const char *datagram, size_t len, int
     }
 }
 
+/* A socket of a group hears nothing that is sent to its host alone. */
+static bool in_group(const struct lg_links *links)
+{
+    for (size_t i = 0; i < links->count; i++)
+        if (lg_address_is_group(links->all[i].address))
+            return true;
+    return lg_endpoint_is_group(&links->bound);
+}
+
+void lg_links_answer(struct lg_links *links, const struct lg_endpoint *to, const char *datagram,
+    size_t len, int64_t now_ms)
+{
+    if (in_group(links)) {
+        lg_links_send(links, datagram, len, now_ms);
+        return;
+    }
+    for (size_t i = 0; i < links->count; i++) {
+        struct lg_link *link = &links->all[i];
+        if (link->fd < 0 || !lg_endpoint_eq(&link->endpoint, to))
+            continue;
+        int err = send_one(links, link, datagram, len);
+        if (err)
+            note_failure(links, link, err, now_ms);
+        return;
+    }
+    /* One that is lost is followed by an announcement. */
+    (void)sendto(links->fd, datagram, len, MSG_DONTWAIT | MSG_NOSIGNAL,
+        (const struct sockaddr *)&to->addr, to->len);
+}
+
 void lg_links_heard(struct lg_links *links, int fd, int64_t now_ms)
 {
     for (size_t i = 0; i < links->count; i++)

@@ -50,6 +50,9 @@ void lg_links_start(struct lg_links *links);
 void lg_links_close(struct lg_links *links);
 
 void lg_links_send(struct lg_links *links, const char *datagram, size_t len, int64_t now_ms);
+/* To one member only, whose datagrams came from there. In a group, to all. */
+void lg_links_answer(struct lg_links *links, const struct lg_endpoint *to, const char *datagram,
+    size_t len, int64_t now_ms);
 /* A datagram came to this socket. */
 void lg_links_heard(struct lg_links *links, int fd, int64_t now_ms);
 /* A connected socket had bad news of an earlier datagram, when it was read. */

@@ -54,23 +54,42 @@ static void copy_members(struct lg_shm_legion *out, const struct lg_legion *legi
 
 /* `epoch` tells the master that there is something to undo; `lord_since_s` tells
  * the application that the title is to be used. */
-static void publish(struct lg_node *node)
+static void publish_title(struct lg_node *node)
 {
     const struct lg_legion_state *state = lg_legion_state(node->legion);
     struct lg_shm_legion *out = node->state;
-    bool lord = state->role == LG_ROLE_LORD;
-    bool rising = state->role == LG_ROLE_RISING;
+    out->epoch = state->epoch;
+    out->lord_since_s = state->role == LG_ROLE_LORD ? state->title_s : 0;
+    out->lease_until_ms = (uint64_t)state->title_until_ms;
+    out->is_falling = state->role == LG_ROLE_FALLING;
+    node->shown = (struct lg_shown){state->role, state->epoch, state->title_until_ms};
+    lg_shm_legion_publish(node->cluster->shm, node->index, out);
+}
+
+/* By uWSGI's rules the Lord is whom we vote for; by promises, who holds the title. */
+static void publish(struct lg_node *node)
+{
+    const struct lg_legion_state *state = lg_legion_state(node->legion);
+    const struct lg_legion_who *lord = state->mode == LG_MODE_SAFE ? &state->lord : &state->vote;
+    struct lg_shm_legion *out = node->state;
     out->checksum = state->checksum;
     out->votes = state->votes;
-    out->epoch = state->epoch;
-    out->lord_since_s = lord ? state->title_s : 0;
-    out->lease_until_ms = lord || rising ? (uint64_t)state->title_until_ms : 0;
-    out->lord_valor = state->vote.valor;
-    memcpy(out->lord_uuid, state->vote.uuid, sizeof out->lord_uuid);
-    memcpy(out->lord_name, state->vote.name, sizeof out->lord_name);
+    out->mode = (uint32_t)state->mode;
+    out->reach = state->mode == LG_MODE_SAFE ? state->reach : 0;
+    out->waiting_until_ms = state->mode == LG_MODE_SAFE ? (uint64_t)state->waiting_until_ms : 0;
+    out->lord_valor = lord->valor;
+    memcpy(out->lord_uuid, lord->uuid, sizeof out->lord_uuid);
+    memcpy(out->lord_name, lord->name, sizeof out->lord_name);
     copy_members(out, node->legion);
     lg_scrolls_publish(&node->scrolls, state->lord.uuid, out);
-    lg_shm_legion_publish(node->cluster->shm, node->index, out);
+    publish_title(node);
+}
+
+static bool title_changed(const struct lg_node *node)
+{
+    const struct lg_legion_state *state = lg_legion_state(node->legion);
+    return state->role != node->shown.role || state->epoch != node->shown.epoch ||
+           state->title_until_ms != node->shown.until_ms;
 }
 
 static void prepare_state(struct lg_node *node)
@@ -91,7 +110,45 @@ static void prepare_state(struct lg_node *node)
 
 /* ---- Sending --------------------------------------------------------------------------- */
 
-static void send_message(struct lg_node *node, const struct lg_legion_message *message)
+static const struct lg_speaker *speaker_of(const struct lg_node *node, const char *uuid)
+{
+    for (size_t i = 0; i < node->speaker_count; i++)
+        if (strcmp(node->speakers[i].uuid, uuid) == 0)
+            return &node->speakers[i];
+    return NULL;
+}
+
+/* Room for one more: that of the member which was silent for longest. */
+static struct lg_speaker *free_speaker(struct lg_node *node)
+{
+    struct lg_speaker *oldest = node->speakers;
+    if (node->speaker_count < LG_MEMBERS_MAX)
+        return &node->speakers[node->speaker_count++];
+    for (size_t i = 1; i < node->speaker_count; i++)
+        if (node->speakers[i].heard_ms < oldest->heard_ms)
+            oldest = &node->speakers[i];
+    return oldest;
+}
+
+/* Only of what is authentic and new: strangers shall not move our answers. */
+static void remember_speaker(
+    struct lg_node *node, struct lg_slice uuid, const struct lg_endpoint *from)
+{
+    char text[LG_LEGION_UUID_LEN + 1] = "";
+    if (uuid.len != LG_LEGION_UUID_LEN)
+        return;
+    memcpy(text, uuid.ptr, uuid.len);
+    struct lg_speaker *speaker = (struct lg_speaker *)speaker_of(node, text);
+    if (!speaker)
+        speaker = free_speaker(node);
+    memcpy(speaker->uuid, text, sizeof text);
+    speaker->heard_ms = lg_node_now_ms();
+    speaker->from = *from;
+}
+
+/* `to` = NULL: to every node. */
+static void send_message(
+    struct lg_node *node, const struct lg_legion_message *message, const struct lg_endpoint *to)
 {
     struct lg_cluster *cluster = node->cluster;
     size_t len;
@@ -99,6 +156,8 @@ static void send_message(struct lg_node *node, const struct lg_legion_message *m
     if (err)
         lg_log(LG_LOG_ERROR, "legion", "%s: an announcement could not be made: %s",
             node->plan->name, lg_err_text(err));
+    else if (to)
+        lg_links_answer(&node->links, to, cluster->datagram, len, lg_node_now_ms());
     else
         lg_links_send(&node->links, cluster->datagram, len, lg_node_now_ms());
 }
@@ -137,9 +196,12 @@ static void start_phase(struct lg_node *node)
     }
 }
 
+/* A promise is on disk before anybody can know of it. */
 static void obey(struct lg_node *node)
 {
     const struct lg_legion_update *update = &node->update;
+    if (update->persist)
+        lg_memory_write(&node->memory, &update->memory);
     log_notes(node);
     if (update->kill_hooks)
         lg_runner_kill(&node->runner);
@@ -147,10 +209,16 @@ static void obey(struct lg_node *node)
      * sees what they see. */
     if (update->note_count || update->kill_hooks || update->run_hooks || update->announce)
         publish(node);
+    else if (title_changed(node)) /* a lease is renewed by every vote */
+        publish_title(node);
     if (update->run_hooks)
         start_phase(node);
     if (update->announce)
-        send_message(node, &update->message);
+        send_message(node, &update->message, NULL);
+    const struct lg_speaker *speaker =
+        update->answer ? speaker_of(node, update->answer_to.uuid) : NULL;
+    if (speaker)
+        send_message(node, &update->message, &speaker->from);
     if (update->finished)
         node->finished = true;
 }
@@ -249,6 +317,8 @@ static void take_datagram(
     };
     feed_event(node, &event);
     const char *why = refusal_text(node->update.refusal);
+    if (opened.authentic && node->update.refusal == LG_REFUSED_NOT)
+        remember_speaker(node, opened.message.uuid, from);
     if (node->update.refusal == LG_REFUSED_NOT && lg_scrolls_take(&node->scrolls, event.message))
         publish(node);
     feed_hooks(node);
@@ -315,20 +385,24 @@ int64_t lg_node_deadline_ms(const struct lg_node *node)
 static struct lg_legion_setup setup_of(const struct lg_node *node,
     const struct lg_legion_plan *plan, const struct lg_cluster_plan *all)
 {
-    return (struct lg_legion_setup){
-        .legion = lg_slice_of(plan->name),
-        .name = lg_slice_of(node->cluster->hostname),
-        .uuid = lg_slice_of(node->uuid),
-        .scroll = lg_slice_of(plan->scroll),
-        .pid = (uint64_t)getpid(),
-        .valor = plan->valor,
-        .quorum = plan->quorum,
-        .freq_ms = all->freq_ms,
-        .tolerance_ms = all->tolerance_ms,
-        .skew_tolerance_s = (all->skew_tolerance_ms + 999) / 1000,
-        .death_on_lord_error_ms = all->death_on_lord_error_ms,
-        .phases = plan->phases,
-    };
+    struct lg_legion_setup setup = lg_cluster_plan_setup(all, plan);
+    setup.name = lg_slice_of(node->cluster->hostname);
+    setup.uuid = lg_slice_of(node->uuid);
+    setup.pid = (uint64_t)getpid();
+    return setup;
+}
+
+/* START, with what an earlier life has promised. */
+static void feed_start(struct lg_node *node)
+{
+    const struct lg_cluster_plan *plan = &node->cluster->plan;
+    struct lg_legion_memory memory;
+    if (plan->safe != LG_SAFE_OFF)
+        lg_memory_open(
+            &node->memory, plan->state_path, node->plan->name, node->cluster->count == 1);
+    bool is_known = lg_memory_read(&node->memory, &memory);
+    struct lg_legion_event event = {.kind = LG_EVENT_START, .memory = is_known ? &memory : NULL};
+    feed_all(node, &event);
 }
 
 int lg_node_start(struct lg_node *node)
@@ -338,7 +412,8 @@ int lg_node_start(struct lg_node *node)
     node->update.note_max = LG_LEGION_NOTES_FOR(LG_MEMBERS_MAX);
     node->update.notes = calloc(node->update.note_max, sizeof *node->update.notes);
     node->state = calloc(1, sizeof *node->state);
-    if (!node->update.notes || !node->state)
+    node->speakers = calloc(LG_MEMBERS_MAX, sizeof *node->speakers);
+    if (!node->update.notes || !node->state || !node->speakers)
         return -LG_E_NOMEM;
     int err = lg_scrolls_init(&node->scrolls, plan->scroll_max, plan->scrolls_max);
     if (!err)
@@ -353,7 +428,7 @@ int lg_node_start(struct lg_node *node)
      * and has not sent a million packets a second. */
     lg_seal_start(node->seal, boottime_us());
     lg_links_start(&node->links);
-    lg_node_feed(node, LG_EVENT_START);
+    feed_start(node);
     return 0;
 }
 
@@ -372,7 +447,10 @@ static bool same_setup(const struct lg_legion_setup *a, const struct lg_legion_s
     return lg_slice_eq(a->scroll, b->scroll) && a->valor == b->valor && a->quorum == b->quorum &&
            a->freq_ms == b->freq_ms && a->tolerance_ms == b->tolerance_ms &&
            a->skew_tolerance_s == b->skew_tolerance_s &&
-           a->death_on_lord_error_ms == b->death_on_lord_error_ms && a->phases == b->phases;
+           a->death_on_lord_error_ms == b->death_on_lord_error_ms && a->phases == b->phases &&
+           a->safe == b->safe && a->start_wait_ms == b->start_wait_ms &&
+           a->unlord_grace_ms == b->unlord_grace_ms && a->preempt_delay_ms == b->preempt_delay_ms &&
+           a->nopreempt == b->nopreempt;
 }
 
 static void tell_core(
@@ -425,5 +503,7 @@ void lg_node_free(struct lg_node *node)
     lg_scrolls_free(&node->scrolls);
     free(node->update.notes);
     free(node->state);
+    free(node->speakers);
+    lg_memory_close(&node->memory);
     lg_links_close(&node->links);
 }

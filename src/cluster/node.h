@@ -6,6 +6,7 @@
 #include "cluster/cluster.h"
 #include "cluster/hooks.h"
 #include "cluster/links.h"
+#include "cluster/memory.h"
 #include "cluster/plan.h"
 #include "cluster/resolve.h"
 #include "cluster/scrolls.h"
@@ -16,6 +17,20 @@ struct lg_strangers {
     uint64_t count; /* since the last line */
     int64_t said_ms;
     char one[LG_WHY_SIZE]; /* of them: where from and why */
+};
+
+/* Where a member's last authentic packet came from. */
+struct lg_speaker {
+    char uuid[LG_LEGION_UUID_LEN + 1]; /* "" = free */
+    int64_t heard_ms;
+    struct lg_endpoint from;
+};
+
+/* What others were last shown of the title. */
+struct lg_shown {
+    enum lg_legion_role role;
+    uint64_t epoch;
+    int64_t until_ms;
 };
 
 struct lg_node {
@@ -34,7 +49,11 @@ struct lg_node {
     bool hook_over, hook_failed; /* HOOK_DONE is to be fed */
     bool finished;
     struct lg_shm_legion *state;
+    struct lg_shown shown;
     struct lg_scrolls scrolls;
+    struct lg_memory_file memory;
+    size_t speaker_count;
+    struct lg_speaker *speakers; /* LG_MEMBERS_MAX of them */
 };
 
 struct lg_cluster {

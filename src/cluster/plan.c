@@ -9,6 +9,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define WORDS_MAX       6
 #define UWSGI_VALOR_MAX 65535 /* 16 bits in one place, more in others */
@@ -456,6 +457,39 @@ static void settle_quorum(struct reader *r, struct lg_legion_plan *legion)
             (unsigned long long)legion->quorum, (unsigned long long)nodes);
 }
 
+static struct lg_where last_of(const struct reader *r, enum lg_opt opt)
+{
+    size_t count = lg_conf_count(r->conf, opt);
+    return count ? lg_conf_at(r->conf, opt, count - 1)->where : (struct lg_where){0};
+}
+
+static void read_promises(struct reader *r)
+{
+    struct lg_cluster_plan *plan = r->plan;
+    const struct lg_conf *conf = r->conf;
+    const char *safe = lg_conf_text(conf, LG_OPT_legion_safe);
+    const char *path = lg_conf_text(conf, LG_OPT_legion_state);
+    plan->safe = !safe || strcmp(safe, "auto") == 0 ? LG_SAFE_AUTO
+                 : strcmp(safe, "on") == 0          ? LG_SAFE_ON
+                                                    : LG_SAFE_OFF;
+    if (path)
+        plan->state_path = keep(r, lg_slice_of(path));
+    plan->start_wait_ms = lg_conf_number(conf, LG_OPT_legion_start_wait);
+    plan->unlord_grace_ms = lg_conf_number(conf, LG_OPT_legion_unlord_grace);
+    plan->preempt_delay_ms = lg_conf_number(conf, LG_OPT_legion_preempt_delay);
+    plan->nopreempt = lg_conf_bool(conf, LG_OPT_legion_nopreempt);
+    if (plan->unlord_grace_ms > plan->tolerance_ms / 2)
+        lg_cluster_plan_say(r->report, WARN, last_of(r, LG_OPT_legion_unlord_grace),
+            "legion-unlord-grace (%lld ms) is more than half of legion-tolerance (%lld ms): that "
+            "half is what unlord hooks get",
+            (long long)plan->unlord_grace_ms, (long long)plan->tolerance_ms);
+    struct stat seen; /* a relative path means something after `chdir` only */
+    if (path && plan->count > 1 && path[0] == '/' &&
+        (stat(path, &seen) != 0 || !S_ISDIR(seen.st_mode)))
+        lg_cluster_plan_say(r->report, ERROR, last_of(r, LG_OPT_legion_state),
+            "legion-state: one file cannot serve %zu legions: expected a folder", plan->count);
+}
+
 static void read_numbers(struct reader *r)
 {
     struct lg_cluster_plan *plan = r->plan;
@@ -469,6 +503,7 @@ static void read_numbers(struct reader *r)
     plan->scrolls_max = (size_t)lg_conf_number(conf, LG_OPT_legion_scroll_list_max_size);
     plan->ttl = (int)lg_conf_number(conf, LG_OPT_multicast_ttl);
     plan->loop = (int)lg_conf_number(conf, LG_OPT_multicast_loop);
+    read_promises(r);
     if (plan->count == 0 || plan->tolerance_ms >= 5 * plan->freq_ms)
         return;
     const struct lg_setting *last = NULL;
@@ -484,6 +519,29 @@ static void read_numbers(struct reader *r)
         never ? "no more than" : "less than 5 times", (long long)plan->freq_ms,
         never ? "every node would be lost between two packets"
               : "a few lost packets look like a dead node");
+}
+
+/* What the promise of one Lord rests on: two quorums share a node. */
+static void check_promise(struct reader *r, const struct lg_legion_plan *legion)
+{
+    uint64_t nodes = count_nodes(legion);
+    bool group = false;
+    for (size_t i = 0; i < legion->node_count; i++)
+        group = group || lg_address_is_group(&legion->nodes[i].address);
+    bool on = r->plan->safe == LG_SAFE_ON;
+    struct lg_where where = legion->quorum_where.file ? legion->quorum_where : legion->where;
+    if (r->plan->safe == LG_SAFE_OFF || (!on && legion->quorum < 2))
+        return;
+    if (group && on && legion->quorum < 2)
+        lg_cluster_plan_say(r->report, ERROR, where,
+            "legion-safe = on: expected a legion-quorum of 2 or more for legion \"%s\"",
+            legion->name);
+    if (!group && 2 * legion->quorum <= nodes)
+        lg_cluster_plan_say(r->report, on ? ERROR : WARN, where,
+            "legion-quorum: %llu of %llu nodes of legion \"%s\" are no majority, so that there can "
+            "be two Lords: expected %llu or more, or majority",
+            (unsigned long long)legion->quorum, (unsigned long long)nodes, legion->name,
+            (unsigned long long)(nodes / 2 + 1));
 }
 
 static void read_setting(struct reader *r, const struct lg_setting *setting)
@@ -529,6 +587,8 @@ bool lg_cluster_plan_read(
     read_numbers(&reader);
     for (size_t i = 0; i < plan->count; i++)
         settle_quorum(&reader, plan->legions[i]);
+    for (size_t i = 0; i < plan->count; i++)
+        check_promise(&reader, plan->legions[i]);
     return report->errors == 0;
 }
 
@@ -536,4 +596,26 @@ void lg_cluster_plan_free(struct lg_cluster_plan *plan)
 {
     lg_arena_free(&plan->arena);
     plan->count = 0;
+}
+
+struct lg_legion_setup lg_cluster_plan_setup(
+    const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion)
+{
+    return (struct lg_legion_setup){
+        .legion = lg_slice_of(legion->name),
+        .scroll = lg_slice_of(legion->scroll),
+        .valor = legion->valor,
+        .quorum = legion->quorum,
+        .freq_ms = plan->freq_ms,
+        .tolerance_ms = plan->tolerance_ms,
+        .skew_tolerance_s = (plan->skew_tolerance_ms + 999) / 1000,
+        .death_on_lord_error_ms = plan->death_on_lord_error_ms,
+        .phases = legion->phases,
+        .safe = plan->safe,
+        /* 0 would be the core's own 15 s; the tolerance is waited for in any case */
+        .start_wait_ms = plan->start_wait_ms > 0 ? plan->start_wait_ms : 1,
+        .unlord_grace_ms = plan->unlord_grace_ms,
+        .preempt_delay_ms = plan->preempt_delay_ms,
+        .nopreempt = plan->nopreempt,
+    };
 }

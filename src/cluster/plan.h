@@ -58,6 +58,10 @@ struct lg_cluster_plan {
     size_t count;
     struct lg_legion_plan *legions[LG_LEGIONS_MAX];
     int64_t freq_ms, tolerance_ms, skew_tolerance_ms, death_on_lord_error_ms, hook_timeout_ms;
+    enum lg_legion_safety safe;
+    const char *state_path; /* folder or file; NULL = none */
+    int64_t start_wait_ms, unlord_grace_ms, preempt_delay_ms;
+    bool nopreempt;
     size_t scroll_max, scrolls_max; /* bytes of one, of all */
     int ttl, loop;
 };
@@ -73,6 +77,10 @@ struct lg_plan_report {
 bool lg_cluster_plan_read(
     struct lg_cluster_plan *plan, const struct lg_conf *conf, struct lg_plan_report *report);
 void lg_cluster_plan_free(struct lg_cluster_plan *plan);
+/* What the core is told of a legion, without name, uuid and pid: those are the
+ * process's. Texts are the plan's. */
+struct lg_legion_setup lg_cluster_plan_setup(
+    const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion);
 void lg_cluster_plan_say(struct lg_plan_report *report, enum lg_diag_level level,
     struct lg_where where, const char *format, ...) __attribute__((format(printf, 4, 5)));
 

@@ -190,7 +190,7 @@ enum lg_legion_refusal {
 };
 
 /* Written by lg_legion_step; `notes` and `note_max` are the caller's and set
- * once. Do in this order: persist, log notes, kill, run, publish, announce or
+ * once. Do in this order: persist, log notes, kill, publish, run, announce or
  * answer. A title that others may read before `persist` is on disk, or a message
  * sent before, breaks the promise. */
 struct lg_legion_update {

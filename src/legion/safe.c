@@ -47,10 +47,12 @@ static void enter_safe(struct lg_legion *legion, struct lg_legion_update *update
         return;
     lg_ballot_count(legion);
     if (legion->state.epoch == ballot->stand &&
-        ballot->lease_ms - ballot->grace_ms > legion->now_ms)
+        ballot->lease_ms - ballot->grace_ms > legion->now_ms) {
         hold_until_lease(legion);
-    else
-        lg_title_signal(legion, LG_SIGNAL_LOST, NULL, update);
+        return;
+    }
+    lg_title_say_no_quorum(legion, ballot->votes, true, update);
+    lg_title_signal(legion, LG_SIGNAL_LOST, NULL, update);
 }
 
 void lg_safe_mode(struct lg_legion *legion, struct lg_legion_update *update)

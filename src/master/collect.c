@@ -150,6 +150,14 @@ static void fill_member(const struct lg_shm_legion *state, const struct lg_shm_m
     };
 }
 
+static int64_t left_ms(uint64_t until_ms)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)until_ms > now_ms ? (int64_t)until_ms - now_ms : 0;
+}
+
 /* `state` stays in the arena: texts point into it. */
 static void fill_legion(
     const struct lg_shm_legion *state, struct lg_arena *arena, struct lg_stats_legion *out)
@@ -157,6 +165,7 @@ static void fill_legion(
     size_t node_count = state->node_count < LG_NODES_MAX ? state->node_count : LG_NODES_MAX;
     size_t count = state->member_count < LG_MEMBERS_MAX ? state->member_count : LG_MEMBERS_MAX;
     struct lg_stats_member *members = lg_arena_alloc(arena, count * sizeof *members);
+    static const char *const modes[] = {"classical", "mixed", "safe"}; /* enum lg_legion_mode */
     const char **nodes = lg_arena_alloc(arena, node_count * sizeof *nodes);
     for (size_t i = 0; nodes && i < node_count; i++)
         nodes[i] = state->nodes[i];
@@ -171,6 +180,10 @@ static void fill_legion(
         .quorum = state->quorum,
         .votes = state->votes,
         .epoch = state->epoch,
+        .mode = state->mode < sizeof modes / sizeof *modes ? modes[state->mode] : "",
+        .lease_ms = left_ms(state->lease_until_ms),
+        .waiting_ms = left_ms(state->waiting_until_ms),
+        .reach = state->reach,
         .lord_since_s = state->lord_since_s,
         .lord_valor = state->lord_valor,
         .lord_uuid = state->lord_uuid,

@@ -66,6 +66,7 @@ int lg_guard_start(struct master *master)
     master->legion.spawned_ms = lg_now_ms();
     master->legion.retry_ms = 0;
     master->legion.stopped = false;
+    master->legion.late_ms = 0;
     lg_log(LG_LOG_INFO, "master", "the legion process is started (pid %d)", pid);
     return 0;
 }
@@ -94,6 +95,8 @@ static void rescue(struct master *master)
     for (size_t i = 0; i < LG_RESCUES_MAX && count > 0; i++)
         if (master->rescues[i] == 0)
             master->rescues[i] = pids[--count];
+    if (lg_guard_rescues(master) == 0)
+        lg_cluster_rescued(master->shm);
 }
 
 void lg_guard_reap(struct master *master, int status)
@@ -129,18 +132,28 @@ static int64_t boottime_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Is a title held, or rising, whose lease ends within `margin_ms`? */
-static bool lease_ends(struct master *master, int64_t margin_ms)
+/* How long until a title must have been given up that the legion process cannot
+ * give up, ms; INT64_MAX = there is none. For a stopped one that is a grace before
+ * others may take the title: its unlord hooks take time. One that runs its unlord
+ * hooks is doing it. */
+static int64_t title_ends_ms(const struct master *master, bool is_stopped)
 {
     static struct lg_shm_legion state; /* too large for the stack */
+    int64_t grace_ms = lg_conf_number(master->legion_conf, LG_OPT_legion_unlord_grace);
+    int64_t tolerance_ms = lg_conf_number(master->legion_conf, LG_OPT_legion_tolerance);
+    int64_t left_ms = INT64_MAX;
+    if (grace_ms == 0 || grace_ms > tolerance_ms / 2)
+        grace_ms = grace_ms ? tolerance_ms / 2 : tolerance_ms / 3;
     for (unsigned i = 0; i < lg_shm_legion_count(master->shm); i++) {
         bool read = lg_shm_legion_read(master->shm, i, &state);
-        if (!read || state.epoch == 0 || state.lease_until_ms == 0)
+        bool is_busy = state.is_falling && !is_stopped;
+        if (!read || state.epoch == 0 || state.lease_until_ms == 0 || is_busy)
             continue;
-        if ((int64_t)state.lease_until_ms - boottime_ms() <= margin_ms)
-            return true;
+        int64_t lease_ms = (int64_t)state.lease_until_ms - boottime_ms();
+        lease_ms -= is_stopped ? grace_ms : 0;
+        left_ms = lease_ms < left_ms ? lease_ms : left_ms;
     }
-    return false;
+    return left_ms;
 }
 
 void lg_guard_tick(struct master *master, int64_t now_ms)
@@ -157,9 +170,14 @@ void lg_guard_tick(struct master *master, int64_t now_ms)
         return;
     }
     /* Stopped or hung with a title: it cannot give it back, so it must die and
-     * we run its unlord hooks, a grace before others may take the title. */
-    int64_t grace_ms = lg_conf_number(master->legion_conf, LG_OPT_legion_tolerance) / 3;
-    if (!lease_ends(master, legion->stopped ? grace_ms : -LATE_MS))
+     * we run its unlord hooks. Hung is what stays late while we ourselves run: a
+     * host that slept, or was stopped as a whole, gives it back by itself. */
+    int64_t left_ms = title_ends_ms(master, legion->stopped);
+    if (left_ms > 0)
+        legion->late_ms = 0;
+    else if (!legion->late_ms)
+        legion->late_ms = now_ms;
+    if (left_ms > 0 || (!legion->stopped && now_ms < legion->late_ms + LATE_MS))
         return;
     lg_log(LG_LOG_ERROR, "master", "the legion process (pid %d) %s while it holds a title: killed",
         legion->pid, legion->stopped ? "is stopped" : "lets a lease end");
@@ -177,6 +195,8 @@ bool lg_guard_reap_rescue(struct master *master, pid_t pid, int status)
             WIFEXITED(status) ? "status" : "signal",
             WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
         master->rescues[i] = 0;
+        if (lg_guard_rescues(master) == 0 && master->legion.pid == 0)
+            lg_cluster_rescued(master->shm);
         return true;
     }
     return false;
@@ -194,8 +214,10 @@ int64_t lg_guard_due(const struct master *master, int64_t now_ms)
 {
     if (!master->cluster)
         return INT64_MAX;
-    if (master->legion.pid)
-        return now_ms + TICK_MS;
+    if (master->legion.pid) {
+        int64_t left_ms = master->legion.stopped ? title_ends_ms(master, true) : TICK_MS;
+        return now_ms + (left_ms < 1 ? 1 : left_ms < TICK_MS ? left_ms : TICK_MS);
+    }
     bool waits = master->legion.retry_ms && lg_guard_rescues(master) == 0;
     return waits ? master->legion.retry_ms : INT64_MAX;
 }

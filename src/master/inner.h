@@ -66,6 +66,7 @@ struct legion_process {
     bool stopped; /* by SIGSTOP */
     int64_t spawned_ms;
     int64_t retry_ms;
+    int64_t late_ms; /* since when a title is held that should not be; 0 = none is */
 };
 
 struct master {

@@ -52,6 +52,23 @@ static bool has_votes(const json_t *legion)
     return json_is_integer(json_object_get(legion, "votes"));
 }
 
+/* By promises: there is no Lord that this node knows of. */
+static int put_why_nobody(const json_t *legion, struct lg_buf *out)
+{
+    int64_t quorum = number_of(legion, "quorum"), reach = number_of(legion, "reach");
+    int64_t waiting_ms = number_of(legion, "waiting_ms");
+    if (waiting_ms > 0)
+        return lg_buf_printf(out,
+            "  no Lord from here: waits %" PRId64 ".%" PRId64
+            " s more, promises of an earlier life may bind it\n",
+            waiting_ms / 1000, waiting_ms % 1000 / 100);
+    if (reach < quorum)
+        return lg_buf_printf(out,
+            "  no Lord from here: in touch with %" PRId64 " of %" PRId64 " nodes\n", reach, quorum);
+    return lg_buf_printf(out, "  no Lord yet: %" PRId64 " of %" PRId64 " votes\n",
+        number_of(legion, "votes"), quorum);
+}
+
 static int put_why(const json_t *legion, int64_t now_s, struct lg_buf *out)
 {
     int64_t votes = number_of(legion, "votes"), quorum = number_of(legion, "quorum");
@@ -66,6 +83,10 @@ static int put_why(const json_t *legion, int64_t now_s, struct lg_buf *out)
             err = err ? err : lg_buf_printf(out, ", epoch %" PRId64, number_of(legion, "epoch"));
         return err ? err : lg_buf_puts(out, "\n");
     }
+    if (strcmp(text_of(legion, "mode"), "safe") == 0 && !text_of(legion, "lord_uuid")[0])
+        return put_why_nobody(legion, out);
+    if (strcmp(text_of(legion, "mode"), "safe") == 0)
+        count = 0, votes = quorum; /* views may differ: promises decide */
     if (count)
         err = lg_buf_printf(out,
             "  no agreement: %zu member%s, %s first, see%s another legion than this node\n", count,

@@ -57,10 +57,14 @@ struct lg_shm_legion {
     uint64_t valor;
     uint64_t checksum;
     uint64_t quorum;
-    uint64_t votes;          /* of the last tally */
-    int64_t lord_since_s;    /* Unix time since which we are Lord; 0 = we are not */
-    uint64_t lease_until_ms; /* CLOCK_BOOTTIME; our title is void from then on */
-    uint64_t epoch;          /* of the title; 0 = none */
+    uint64_t votes;            /* of the last tally */
+    int64_t lord_since_s;      /* Unix time since which we are Lord; 0 = we are not */
+    uint64_t lease_until_ms;   /* CLOCK_BOOTTIME; our title is void from then on */
+    uint64_t epoch;            /* of the title; 0 = none */
+    uint32_t mode;             /* enum lg_legion_mode */
+    uint64_t reach;            /* nodes in two-way contact, us included; 0 = by uWSGI's rules */
+    uint64_t waiting_until_ms; /* CLOCK_BOOTTIME: neither votes nor stands before; 0 = does */
+    uint32_t is_falling;       /* the title is being given up: unlord hooks run */
     uint64_t lord_valor;
     char lord_uuid[37]; /* "" before the first election */
     char lord_name[256];

@@ -164,6 +164,10 @@ static json_t *legion_json(const struct lg_stats_legion *legion, int *err)
     set(o, "quorum", number(legion->quorum), err);
     set(o, "votes", number(legion->votes), err);
     set(o, "epoch", number(legion->epoch), err);
+    set(o, "mode", text(legion->mode), err);
+    set(o, "lease_ms", json_integer(legion->lease_ms), err);
+    set(o, "waiting_ms", json_integer(legion->waiting_ms), err);
+    set(o, "reach", number(legion->reach), err);
     set(o, "i_am_the_lord", json_integer(legion->lord_since_s), err);
     set(o, "lord_valor", number(legion->lord_valor), err);
     set(o, "lord_uuid", text(legion->lord_uuid), err);

@@ -76,6 +76,10 @@ struct lg_stats_legion {
     uint64_t quorum;
     uint64_t votes;
     uint64_t epoch;
+    const char *mode;     /* whose rules decide: "classical", "mixed", "safe" */
+    int64_t lease_ms;     /* what is left of the title; 0 = none */
+    int64_t waiting_ms;   /* after a start: neither votes nor stands for so long yet */
+    uint64_t reach;       /* nodes in two-way contact, ourselves included; mode "safe" */
     int64_t lord_since_s; /* 0 = we are not Lord */
     uint64_t lord_valor;
     const char *lord_uuid;

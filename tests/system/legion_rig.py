@@ -19,11 +19,12 @@ SECRET = "aes-128-cbc:hello thisistheiv"
 
 def settings(number, ports, valor, host="127.0.0.1", secret=SECRET, freq=1, tolerance=5,
              name="site", quorum=2):
-    """The legion options of node `number`, the same for both programs."""
+    """The legion options of node `number`, the same for both programs. A node that
+    starts here was never before: it waits no longer than it must."""
     lines = [f"legion = {name} {host}:{ports[number]} {valor} {secret}"]
     lines += [f"legion-node = {name} {host}:{port}" for i, port in enumerate(ports) if i != number]
     lines += [f"legion-quorum = {name} {quorum}", f"legion-freq = {freq}",
-              f"legion-tolerance = {tolerance}"]
+              f"legion-tolerance = {tolerance}", f"legion-start-wait = {tolerance}"]
     return "\n".join(lines) + "\n"
 
 

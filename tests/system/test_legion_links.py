@@ -44,6 +44,7 @@ def text(valor, story, who, freq=0.2, tolerance=1):
     return (
         f"legion-mcast = clusterip {GROUP} {valor} aes-128-cbc:hello thisistheiv\n"
         f"legion-quorum = clusterip 2\nlegion-freq = {freq}\nlegion-tolerance = {tolerance}\n"
+        f"legion-start-wait = {tolerance}\n"
         f"legion-lord = clusterip {take}\nlegion-setup = clusterip {leave}\n"
         f"legion-unlord = clusterip {leave}\nlegion-death = clusterip {leave}\n"
         + hooks(story.path, who, name="clusterip")
@@ -106,7 +107,7 @@ def test_multicast_with_uwsgi(legatus, uwsgi, network, tmp_path):
 @pytest.mark.skipif(not UWSGI, reason="uwsgi is not installed")
 def test_nodes_of_one_host_share_a_group(legatus, uwsgi, network, tmp_path):
     story = Story(tmp_path / "story")
-    common = "legion-quorum = g 3\nlegion-freq = 1\nlegion-tolerance = 5\n"
+    common = "legion-quorum = g 3\nlegion-freq = 1\nlegion-tolerance = 5\nlegion-start-wait = 5\n"
     where = network.wrapper(0)
 
     def lines(valor, who):

@@ -68,9 +68,12 @@ def test_clean_stop_hands_over_at_once(legion):
     wait_agree(nodes, 0)
     nodes[0].stop()
     legion.story.wait("1 lord")
-    assert legion.story.told()[-4:] == ["0 lord", "0 unlord", "0 death", "1 lord"]
+    legion.story.wait("0 death")
+    # The title is released before the death hooks run: they may come after "1 lord".
+    told = [line for line in legion.story.told() if line != "0 death"]
+    assert told[-3:] == ["0 lord", "0 unlord", "1 lord"]
     when = {f"{who} {phase}": at for at, who, phase in legion.story.lines()}
-    assert when["1 lord"] - when["0 death"] < 0.5
+    assert when["1 lord"] - when["0 unlord"] < 0.5
 
 
 def test_lost_quorum_ends_the_title(legion):
@@ -80,7 +83,7 @@ def test_lost_quorum_ends_the_title(legion):
     crash(nodes[2])
     legion.story.wait("0 unlord", timeout=TOLERANCE + 2)
     wait_for("no title", lambda: not view(nodes[0])["i_am_the_lord"])
-    assert view(nodes[0])["lord_uuid"]  # still valid to read, still itself to vote for
+    assert view(nodes[0])["lord_uuid"] == ""  # still valid to read: nobody is Lord
 
 
 def test_dead_legion_process_leaves_nothing_behind(legion):

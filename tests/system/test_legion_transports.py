@@ -29,6 +29,7 @@ def text(define, nodes, story, who, quorum=2):
         "http-socket = {http}\n" + define + "\n"
         + "".join(f"legion-node = site {node}\n" for node in nodes)
         + f"legion-quorum = site {quorum}\nlegion-freq = {FREQ}\nlegion-tolerance = {TOLERANCE}\n"
+        + f"legion-start-wait = {TOLERANCE}\n"
         + hooks(story.path, who)
     )
 
@@ -36,7 +37,7 @@ def text(define, nodes, story, who, quorum=2):
 def fail_over(nodes, story):
     """The first of three is Lord; it crashes; the second is, and says what it lost."""
     story.wait("0 lord")
-    wait_for("all see three", lambda: all("votes: 3)" in node.log() for node in nodes))
+    wait_for("all see three", lambda: all(node.log().count("joined Legion") >= 2 for node in nodes))
     crash(nodes[0])
     story.wait("1 lord")
     assert not {"2 lord", "1 unlord"} & set(story.told())

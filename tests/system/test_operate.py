@@ -7,7 +7,7 @@ from socket import SOCK_DGRAM
 
 import pytest
 
-from legion_rig import UWSGI, Uwsgi, crash, settings, wait_agree
+from legion_rig import UWSGI, Uwsgi, crash, settings, view, wait_agree
 from program import free_ports, run, wait_for
 
 OWN = "http-socket = {http}\nstats = 127.0.0.1:{stats}\n"
@@ -26,6 +26,7 @@ def test_status_of_a_legion(legatus):
     ports = free_ports(3, SOCK_DGRAM)
     nodes = [legatus(OWN + text(i, ports)) for i in range(3)]
     wait_agree(nodes, 0)
+    wait_for("three votes", lambda: view(nodes[0])["votes"] == 3)  # two made it Lord
     lord = status(nodes[0].ini)
     assert lord.returncode == 0 and lord.stderr == ""
     assert re.match(
@@ -39,8 +40,8 @@ def test_status_of_a_legion(legatus):
     assert "  not Lord: valor 90 there, 80 here\n" in other.stdout
     crash(nodes[0])
     crash(nodes[1])
-    wait_for("why", lambda: "no Lord from here: 1 of 2 votes" in status(nodes[2].ini).stdout)
-    assert "no member is heard" in status(nodes[2].ini).stdout
+    wait_for("why", lambda: "no Lord from here: in touch with 1 of 2 nodes" in status(nodes[2].ini).stdout)
+    wait_for("silence", lambda: "no member is heard" in status(nodes[2].ini).stdout)
     gone = status(nodes[0].ini)
     assert gone.returncode == 1 and gone.stdout == ""
     assert re.search(

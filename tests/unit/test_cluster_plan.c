@@ -30,6 +30,26 @@ static void expect(const char *ini, const char *diags)
     lg_conf_free(conf);
 }
 
+static void promises(void **state)
+{
+    (void)state;
+    expect(HEAD A NODE "legion-safe = on\nlegion-quorum = a 1\n",
+        "t.ini:6: error: legion-quorum: 1 of 2 nodes of legion \"a\" are no majority, so that "
+        "there "
+        "can be two Lords: expected 2 or more, or majority\n");
+    expect(HEAD A NODE "legion-node = a 127.0.0.3:4242\nlegion-node = a 127.0.0.4:4242\n"
+                       "legion-quorum = a 2\n",
+        "t.ini:7: warning: legion-quorum: 2 of 4 nodes of legion \"a\" are no majority, so that "
+        "there can be two Lords: expected 3 or more, or majority\n");
+    expect(HEAD A NODE "legion-safe = off\nlegion-quorum = a 1\n", "");
+    expect(HEAD A NODE "legion-tolerance = 6\nlegion-freq = 1\nlegion-unlord-grace = 4\n",
+        "t.ini:7: warning: legion-unlord-grace (4000 ms) is more than half of legion-tolerance "
+        "(6000 ms): that half is what unlord hooks get\n");
+    expect(HEAD A NODE "legion = b 127.0.0.1:4243 9 aes-256-gcm:x\nlegion-node = b 127.0.0.2:4243\n"
+                       "legion-state = /no/such/folder\n",
+        "t.ini:7: error: legion-state: one file cannot serve 2 legions: expected a folder\n");
+}
+
 static void definitions(void **state)
 {
     (void)state;
@@ -272,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(definitions),
+        cmocka_unit_test(promises),
         cmocka_unit_test(addresses),
         cmocka_unit_test(nodes),
         cmocka_unit_test(hooks),

@@ -192,7 +192,9 @@ static void wait_lord(struct rig *rig, size_t at, bool lord)
     fail_msg("node %zu: is Lord: %d", at, !lord);
 }
 
-#define HEAD "[uwsgi]\nhttp-socket = :1\nlegion-freq = 0.1\nlegion-tolerance = 0.6\n"
+#define HEAD                                                                                       \
+    "[uwsgi]\nhttp-socket = :1\nlegion-freq = 0.1\nlegion-tolerance = 0.6\n"                       \
+    "legion-start-wait = 0.6\n"
 /* Hooks of node N append to the file "story". */
 #define HOOKS(n)                                                                                   \
     "legion-setup = x cmd:echo " n " setup >>@/story\n"                                            \
@@ -334,8 +336,16 @@ static void master_undoes_what_a_dead_process_held(void **state)
     assert_false(lg_shm_is_lord(rig->nodes[0].shm, "x"));
     int status;
     assert_int_equal(waitpid(pids[0], &status, 0), pids[0]);
-    assert_int_equal(status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1); /* one was killed */
     assert_string_equal(contents(rig, "story"), "a setup\na lord\na unlord\nunlord\nlast\n");
+    struct lg_shm_legion *seen = calloc(1, sizeof *seen);
+    assert_non_null(seen);
+    assert_true(lg_shm_legion_read(rig->nodes[0].shm, 0, seen));
+    assert_true(seen->epoch != 0 && seen->is_falling);
+    lg_cluster_rescued(rig->nodes[0].shm);
+    assert_true(lg_shm_legion_read(rig->nodes[0].shm, 0, seen));
+    assert_true(seen->epoch == 0 && seen->lease_until_ms == 0 && !seen->is_falling);
+    free(seen);
     /* Once is enough. */
     assert_int_equal(lg_cluster_rescue(rig->nodes[0].conf, rig->nodes[0].shm, pids, 4), 0);
 }
