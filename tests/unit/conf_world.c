@@ -65,7 +65,7 @@ int world_load(struct world *world, struct lg_conf **ret_conf, ...)
         .path_is = world_path_is,
         .glob = world_glob,
         .hostname = "web1",
-        .cwd = "/work",
+        .cwd = "/home",
         .cpu_count = 4,
         .uid = 33,
         .gid = 34,

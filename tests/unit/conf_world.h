@@ -14,7 +14,7 @@ struct world_file {
     size_t len;
 };
 
-/* Zeroed, then filled; texts are borrowed. cwd is /work, host web1, uid 33
+/* Zeroed, then filled; texts are borrowed. cwd is /home, host web1, uid 33
  * www-data, gid 34 www, 4 CPUs, the time 1700000000.000042. A path that ends in
  * "/" is a directory. */
 struct world {

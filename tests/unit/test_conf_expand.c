@@ -28,13 +28,13 @@ static void assert_expands(const char *text, const char *expected)
 static void replaces_the_first_pass(void **state)
 {
     (void)state;
-    assert_expands("%d", "/work/etc/");
+    assert_expands("%d", "/home/etc/");
     assert_expands("%s", "app.test.ini");
     assert_expands("%n", "app.test");
     assert_expands("%e", "ini");
-    assert_expands("%p", "/work/etc/app.test.ini");
+    assert_expands("%p", "/home/etc/app.test.ini");
     assert_expands("%h", "web1");
-    assert_expands("%v", "/work");
+    assert_expands("%v", "/home");
     assert_expands("%k", "4");
     assert_expands("%u %U %g %G", "33 www-data 34 www");
     assert_expands("%t", "1700000000");
