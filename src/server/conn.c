@@ -3,7 +3,8 @@
  *   idle -> head -> handling (body may still come) -> answered -> idle ...
  *                                                  \-> ends: flush, linger, close
  *
- * Every state has a deadline (see due_ms); none holds a thread.
+ * Every state has a deadline (see due_ms). None holds a thread but one: a handler
+ * that reads a body longer than a window waits for the rest of it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "http/head.h"
 #include "server/conn_state.h"
