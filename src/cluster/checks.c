@@ -24,10 +24,12 @@ static uint64_t monotonic_ms(void)
 static void say(const struct lg_checks *checks, const struct lg_check *check, bool is_first)
 {
     bool well = check->state.verdict == LG_CHECK_WELL;
-    unsigned row = is_first ? 1 : well ? check->plan.rise : check->plan.fall;
-    lg_log(well ? LG_LOG_INFO : LG_LOG_WARN, "legion",
-        "%s: the check \"%s\" is %s: it %s (%u time%s in a row)", checks->legion,
-        check->plan.name.ptr, well ? "well" : "unwell", check->result, row, row == 1 ? "" : "s");
+    unsigned needed = well ? check->plan.rise : check->plan.fall;
+    char row[40] = "its first result";
+    if (!is_first)
+        snprintf(row, sizeof row, "%u time%s in a row", needed, needed == 1 ? "" : "s");
+    lg_log(well ? LG_LOG_INFO : LG_LOG_WARN, "legion", "%s: the check \"%s\" is %s: it %s (%s)",
+        checks->legion, check->plan.name.ptr, well ? "well" : "unwell", check->result, row);
 }
 
 static void take(struct lg_checks *checks, struct lg_check *check, bool good)
@@ -187,6 +189,8 @@ static struct lg_check follow(
             return next;
         }
     next.state.verdict = is_start ? LG_CHECK_UNKNOWN : LG_CHECK_WELL;
+    if (plan->kind != LG_CHECK_CMD) /* workers are started after us */
+        next.due_ms += plan->every_ms;
     return next;
 }
 

@@ -70,7 +70,7 @@ def test_unwell_lord_steps_down_and_comes_back(legion, tmp_path):
     command = (f"env | grep ^LEGION_ >{told}; echo looked; test ! -e {flag} || exit 7")
     nodes = legion.start((f"legion-check = site cmd:{command} every 100ms fall 3 rise 2\n", "", ""))
     assert check_of(nodes[0])["well"] and "returned 0" == check_of(nodes[0])["last_result"]
-    nodes[0].wait_log(r'site: the check "cmd:env.*" is well: it returned 0 \(1 time in a row\)')
+    nodes[0].wait_log(r'site: the check "cmd:env.*" is well: it returned 0 \(its first result\)')
     nodes[0].wait_log(r"site \(check hook\): looked")
     env = dict(line.split("=", 1) for line in told.read_text().splitlines())
     assert env["LEGION_NAME"] == "site" and env["LEGION_PHASE"] == "check"
@@ -104,7 +104,7 @@ def test_no_verdict_no_title_and_a_hung_check_is_killed(legion, tmp_path):
     legion.story.wait("1 lord")
     wait_for("killed thrice", lambda: len(pids.read_text().split()) > 3)
     assert check_of(nodes[0])["last_result"] == "took longer than 300 ms"
-    nodes[0].wait_log(r"is unwell: it took longer than 300 ms \(1 time in a row\)")
+    nodes[0].wait_log(r"is unwell: it took longer than 300 ms \(its first result\)")
     old = pids.read_text().split()[:-1]
     assert not [pid for pid in old if os.path.exists(f"/proc/{pid}")]
     sleeping = [pid for pid in marked(nodes[0].mark)
