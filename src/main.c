@@ -32,7 +32,9 @@ static int print_help(void)
     int err =
         lg_buf_puts(&text, "usage: legatus [OPTION...] [FILE.ini...]\n"
                            "       legatus --check FILE.ini\n"
-                           "       legatus legion status FILE.ini|ADDRESS\n"
+                           "       legatus legion status [--why] FILE.ini|ADDRESS\n"
+                           "       legatus legion resign FILE.ini|SOCKET [LEGION] [--for TIME]\n"
+                           "       legatus legion maintenance on|off FILE.ini|SOCKET [LEGION]\n"
                            "       legatus legion-sim FILE.ini... [--nodes N] [--for TIME]\n\n");
     if (!err)
         err = lg_conf_help(&text);

@@ -96,7 +96,12 @@ LG_API void lg_option_warn(struct lg_plugin_context *context, const char *name, 
 
 /* ---- Counters ------------------------------------------------------------- */
 
-enum lg_counter_kind { LG_COUNTER /* only grows */, LG_GAUGE /* a value of now */ };
+enum lg_counter_kind {
+    LG_COUNTER, /* only grows */
+    LG_GAUGE,   /* a value of now */
+    LG_HEALTH,  /* whether a thing the service needs is well: lg_count_well. The statistics
+                   show 1 or 0; legion-check = LEGION PLUGIN[:GROUP] asks for it */
+};
 
 struct lg_counter {
     const char *key; /* in the statistics: "hits" */
@@ -115,6 +120,9 @@ LG_API int lg_counters_add(struct lg_plugin_context *context, const char *name,
  * the worker; no order among counters is promised. */
 LG_API void lg_count(struct lg_worker *worker, int group, size_t i, uint64_t delta);
 LG_API void lg_count_set(struct lg_worker *worker, int group, size_t i, uint64_t value);
+/* Of kind LG_HEALTH: it is well for the next `for_ms`; 0 = it is not. Unwell until
+ * the first call, and again when no call comes: a probe that hangs says nothing. */
+LG_API void lg_count_well(struct lg_worker *worker, int group, size_t i, unsigned for_ms);
 
 /* ---- Logging: any thread -------------------------------------------------- */
 

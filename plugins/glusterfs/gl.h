@@ -294,6 +294,7 @@ enum gl_counter {
     GL_ERRORS,
     GL_TRUSTED,
     GL_CACHED,
+    GL_WELL,
     GL_LATENCY, /* the first of GL_LATENCIES */
 };
 #define GL_LATENCIES     8

@@ -21,6 +21,8 @@
 #define WATCH_MS_MIN   50
 #define REPLACE_MS     30000 /* how long away before a second session is tried */
 #define SAY_AGAIN_MS   60000
+#define LOOK_MS        1000 /* how often the root is looked at, for health checks */
+#define WELL_MS        3500 /* a look that hangs is none: so long the last one holds */
 #define REASON_SIZE    768
 
 struct connector {
@@ -141,13 +143,27 @@ static unsigned watch_ms(const struct gl_site *site)
     return half_ms < WATCH_MS_MIN ? WATCH_MS_MIN : (unsigned)half_ms;
 }
 
+/* Whether the volume can serve is asked of the volume: nobody else may ask it
+ * for anything just now. */
+static void look_at_root(const struct gl_mount *mount)
+{
+    struct gl_session *session = atomic_load(&mount->session);
+    struct stat stat;
+    bool well = glfs_h_stat(session->fs, session->root, &stat) == 0;
+    lg_count_well(mount->worker, mount->counters, GL_WELL, well ? WELL_MS : 0);
+}
+
 static void *connect_thread(void *arg)
 {
     struct connector *c = arg;
     struct gl_mount *mount = c->mount;
-    int64_t tried_ms = 0;
+    int64_t tried_ms = 0, looked_ms = 0;
     connect_first(c);
     for (;;) {
+        if (looked_ms == 0 || gl_now_ms() - looked_ms >= LOOK_MS) {
+            looked_ms = gl_now_ms();
+            look_at_root(mount);
+        }
         sleep_ms(watch_ms(mount->site));
         if (atomic_load(&mount->trusted)) {
             struct gl_session *session = atomic_load(&mount->session);

@@ -26,9 +26,12 @@
 #define LG_LEGIONS_MAX 16
 #define LG_NODES_MAX   256 /* configured nodes of one legion */
 #define LG_MEMBERS_MAX 256 /* members of one legion */
+#define LG_CHECKS_MAX  16  /* health checks of one legion */
+#define LG_LEFT_MAX    16  /* members that have left one legion and are remembered */
 
 /* What plugins may count in one worker, all groups together, and their groups. */
 #define LG_PLUGIN_COUNTERS_MAX 8192
 #define LG_PLUGIN_GROUPS_MAX   512
+#define LG_PLUGIN_HEALTHS_MAX  256 /* counters of kind LG_HEALTH */
 
 #endif

@@ -34,6 +34,16 @@ int lg_cluster_check(struct lg_conf *conf)
     return ok ? 0 : -LG_E_CONF;
 }
 
+_Static_assert(LG_CLUSTER_CONTROL_SIZE == LG_CONTROL_SIZE, "one size inside and outside");
+
+int lg_cluster_control(const struct lg_conf *conf, char out[LG_CLUSTER_CONTROL_SIZE])
+{
+    char why[LG_WHY_SIZE];
+    if (!lg_cluster_plan_control(conf, out, why))
+        return -LG_E_CONF;
+    return out[0] ? 0 : -LG_E_NOTFOUND;
+}
+
 int lg_cluster_setup(
     const struct lg_conf *conf, struct lg_arena *ret_arena, struct lg_legion_setup *ret_setup)
 {

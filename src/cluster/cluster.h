@@ -20,6 +20,12 @@ unsigned lg_cluster_legion_count(const struct lg_conf *conf);
  * faults with lg_conf_report. 0 or -LG_E_CONF. Opens nothing: also `--check`. */
 int lg_cluster_check(struct lg_conf *conf) LG_MUST_USE;
 
+/* Where the legion process of a `conf` takes operators' commands ("/path",
+ * "@name"; LG_CLUSTER_CONTROL_SIZE). 0; -LG_E_NOTFOUND when nowhere: there is no
+ * legion, or it is off; -LG_E_CONF when what is configured is none. */
+#define LG_CLUSTER_CONTROL_SIZE 108
+int lg_cluster_control(const struct lg_conf *conf, char out[LG_CLUSTER_CONTROL_SIZE]) LG_MUST_USE;
+
 /* Master: opens sockets, loads ciphers, makes uuids. 0, or a code with the
  * reason logged. */
 int lg_cluster_new(

@@ -34,7 +34,8 @@ static void set_number(const char *name, uint64_t value)
 static void set_environment(const struct lg_hook_env *env)
 {
     set_text("LEGION_NAME", env->legion);
-    set_text("LEGION_PHASE", lg_legion_phase_name(env->phase));
+    set_text(
+        "LEGION_PHASE", env->phase == LG_PHASE_NONE ? "check" : lg_legion_phase_name(env->phase));
     set_number("LEGION_EPOCH", env->epoch);
     set_number("LEGION_VALOR", env->self.valor);
     set_text("LEGION_UUID", env->self.uuid);

@@ -20,7 +20,7 @@ struct lg_hook_env {
     const char *legion; /* its name */
     struct lg_legion_who self, lord, node;
     uint64_t epoch;
-    enum lg_legion_phase_kind phase;
+    enum lg_legion_phase_kind phase; /* LG_PHASE_NONE: a health check */
 };
 
 /* ---- Output -------------------------------------------------------------------------- */

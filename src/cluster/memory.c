@@ -109,7 +109,7 @@ static bool make_path(struct lg_memory_file *file, const char *where, bool is_on
         len = snprintf(file->path, sizeof file->path, "%s", where);
     else
         return false;
-    return len > 0 && (size_t)len + sizeof ".lock" < sizeof file->path;
+    return len > 0 && (size_t)len + sizeof ".maintenance" < sizeof file->path;
 }
 
 /* A lock of the process: what it forks does not hold it, its end lets it go. */
@@ -224,4 +224,33 @@ void lg_memory_write(const struct lg_memory_file *file, const struct lg_legion_m
         file->path, strerror(why),
         is_gone ? "removed, the next start waits (legion-start-wait)"
                 : "remove it before the next start");
+}
+
+/* ---- Maintenance ----------------------------------------------------------------------- */
+
+static void maintenance_path(const struct lg_memory_file *file, char out[PATH_MAX + 16])
+{
+    snprintf(out, PATH_MAX + 16, "%s.maintenance", file->path);
+}
+
+bool lg_memory_maintained(const struct lg_memory_file *file)
+{
+    char path[PATH_MAX + 16];
+    struct stat seen;
+    maintenance_path(file, path);
+    return file->path[0] && lstat(path, &seen) == 0;
+}
+
+bool lg_memory_maintain(const struct lg_memory_file *file, bool on)
+{
+    char path[PATH_MAX + 16];
+    if (!file->path[0])
+        return false;
+    maintenance_path(file, path);
+    bool ok = on ? write_synced(path, "on\n", 3) : unlink(path) == 0 || errno == ENOENT;
+    ok = ok && sync_folder(path);
+    if (!ok)
+        lg_log(LG_LOG_ERROR, "legion", "%s: legion-state: %s: %s", file->legion, path,
+            strerror(errno));
+    return ok;
 }

@@ -33,6 +33,12 @@ bool lg_memory_read(const struct lg_memory_file *file, struct lg_legion_memory *
  * logged: the next start waits. */
 void lg_memory_write(const struct lg_memory_file *file, const struct lg_legion_memory *memory);
 
+/* Whether operators have put this node in maintenance: a file beside that one,
+ * NAME.state.maintenance, is there. False from the second when it cannot be
+ * remembered, which is logged if there is a legion-state. */
+bool lg_memory_maintained(const struct lg_memory_file *file);
+bool lg_memory_maintain(const struct lg_memory_file *file, bool on);
+
 /* The text of the file, and back. Pure. The length; false for a text that is
  * none. */
 size_t lg_memory_render(

@@ -36,9 +36,25 @@ static uint64_t boottime_us(void)
 
 /* ---- Shared memory ------------------------------------------------------------------- */
 
-static void copy_members(struct lg_shm_legion *out, const struct lg_legion *legion)
+/* A member echoes our newest stamp with every announcement of its own. */
+#define DEAF_FREQS 4
+
+static int64_t deaf_since_s(const struct lg_node *node, const struct lg_legion_member *member)
+{
+    int64_t age_ms = lg_node_now_ms() - (int64_t)(member->echo_us / 1000);
+    if (!member->safe || lg_legion_state(node->legion)->mode == LG_MODE_CLASSICAL)
+        return 0; /* unknown */
+    if (!member->echo_us)
+        return -1;
+    if (age_ms < DEAF_FREQS * node->cluster->plan.freq_ms)
+        return 0;
+    return (clock_ms(CLOCK_REALTIME) - age_ms) / 1000;
+}
+
+static void copy_members(struct lg_node *node, struct lg_shm_legion *out)
 {
     size_t count;
+    const struct lg_legion *legion = node->legion;
     const struct lg_legion_member *members = lg_legion_members(legion, &count);
     out->member_count = (uint32_t)(count < LG_MEMBERS_MAX ? count : LG_MEMBERS_MAX);
     for (uint32_t i = 0; i < out->member_count; i++) {
@@ -48,7 +64,46 @@ static void copy_members(struct lg_shm_legion *out, const struct lg_legion *legi
         member->valor = members[i].who.valor;
         member->checksum = members[i].checksum;
         member->last_seen_s = members[i].seen_s;
+        member->deaf_since_s = deaf_since_s(node, &members[i]);
         member->arbiter = members[i].who.valor == 0;
+    }
+}
+
+/* ---- Who has left ---------------------------------------------------------------------- */
+
+/* Back, or a host that has started again under another uuid. */
+static void forget_left(struct lg_shm_legion *state, const struct lg_legion_who *who)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < state->left_count; i++)
+        if (strcmp(state->left[i].uuid, who->uuid) != 0 &&
+            strcmp(state->left[i].name, who->name) != 0)
+            state->left[kept++] = state->left[i];
+    state->left_count = kept;
+}
+
+/* The oldest makes room. */
+static void remember_left(struct lg_shm_legion *state, const struct lg_legion_note *note)
+{
+    if (state->left_count == LG_LEFT_MAX) {
+        state->left_count--;
+        memmove(state->left, state->left + 1, state->left_count * sizeof *state->left);
+    }
+    struct lg_shm_left *left = &state->left[state->left_count++];
+    *left =
+        (struct lg_shm_left){.last_seen_s = note->last_seen_s, .died = note->kind == LG_NOTE_DIED};
+    memcpy(left->name, note->who.name, sizeof left->name);
+    memcpy(left->uuid, note->who.uuid, sizeof left->uuid);
+}
+
+static void note_members(struct lg_node *node)
+{
+    for (size_t i = 0; i < node->update.note_count; i++) {
+        const struct lg_legion_note *note = &node->update.notes[i];
+        if (note->kind == LG_NOTE_JOINED)
+            forget_left(node->state, &note->who);
+        else if (note->kind == LG_NOTE_LEFT || note->kind == LG_NOTE_DIED)
+            remember_left(node->state, note);
     }
 }
 
@@ -80,7 +135,11 @@ static void publish(struct lg_node *node)
     out->lord_valor = lord->valor;
     memcpy(out->lord_uuid, lord->uuid, sizeof out->lord_uuid);
     memcpy(out->lord_name, lord->name, sizeof out->lord_name);
-    copy_members(out, node->legion);
+    out->maintenance = node->maintenance;
+    out->reason = (uint32_t)state->reason;
+    out->aside_until_ms = state->held_until_ms;
+    copy_members(node, out);
+    lg_checks_publish(&node->checks, out);
     lg_scrolls_publish(&node->scrolls, state->lord.uuid, out);
     publish_title(node);
 }
@@ -101,6 +160,8 @@ static void prepare_state(struct lg_node *node)
     memcpy(out->uuid, node->uuid, sizeof out->uuid);
     out->valor = plan->valor;
     out->quorum = plan->quorum;
+    out->freq_ms = (uint64_t)node->cluster->plan.freq_ms;
+    out->tolerance_ms = (uint64_t)node->cluster->plan.tolerance_ms;
     out->node_count = (uint32_t)plan->node_count;
     for (size_t i = 0; i < plan->node_count; i++)
         snprintf(out->nodes[i], sizeof out->nodes[i], "%s", plan->nodes[i].text);
@@ -203,6 +264,7 @@ static void obey(struct lg_node *node)
     if (update->persist)
         lg_memory_write(&node->memory, &update->memory);
     log_notes(node);
+    note_members(node);
     if (update->kill_hooks)
         lg_runner_kill(&node->runner);
     /* Before the hooks of a new phase: whoever looks at the title while they run
@@ -252,6 +314,55 @@ void lg_node_feed(struct lg_node *node, enum lg_legion_event_kind kind)
 {
     struct lg_legion_event event = {.kind = kind};
     feed_all(node, &event);
+}
+
+/* ---- Operators and checks ------------------------------------------------------------------- */
+
+static void feed_switch(struct lg_node *node, enum lg_legion_event_kind kind, bool on)
+{
+    struct lg_legion_event event = {.kind = kind, .on = on};
+    feed_all(node, &event);
+    publish(node);
+}
+
+void lg_node_resign(struct lg_node *node, int64_t hold_ms)
+{
+    struct lg_legion_event event = {.kind = LG_EVENT_RESIGN, .hold_ms = hold_ms};
+    feed_all(node, &event);
+}
+
+bool lg_node_maintain(struct lg_node *node, bool on)
+{
+    node->maintenance = on;
+    bool kept = lg_memory_maintain(&node->memory, on);
+    feed_switch(node, LG_EVENT_MAINTENANCE, on);
+    return kept;
+}
+
+static void note_health(struct lg_node *node)
+{
+    bool is_well = lg_checks_well(&node->checks);
+    if (is_well == node->is_well || node->finished)
+        return;
+    node->is_well = is_well;
+    feed_switch(node, LG_EVENT_CHECK, is_well);
+}
+
+static void tick_checks(struct lg_node *node, int64_t now_ms)
+{
+    const struct lg_legion_state *state = lg_legion_state(node->legion);
+    struct lg_hook_env env = {
+        .legion = node->plan->name,
+        .self.valor = node->plan->valor,
+        .lord = state->mode == LG_MODE_SAFE ? state->lord : state->vote,
+        .epoch = state->epoch,
+        .phase = LG_PHASE_NONE,
+    };
+    if (node->checks.count == 0)
+        return;
+    memcpy(env.self.uuid, node->uuid, sizeof env.self.uuid);
+    lg_checks_tick(&node->checks, &env, now_ms);
+    note_health(node);
 }
 
 /* ---- Strangers ------------------------------------------------------------------------------ */
@@ -351,6 +462,10 @@ void lg_node_receive(struct lg_node *node, int fd)
 
 bool lg_node_reaped(struct lg_node *node, pid_t pid, int status)
 {
+    if (lg_checks_reaped(&node->checks, pid, status)) {
+        note_health(node);
+        return true;
+    }
     if (node->runner.pid != pid || pid <= 0)
         return false;
     lg_outputs_drain(&node->cluster->outputs); /* its last words come before the verdict */
@@ -366,6 +481,7 @@ void lg_node_tick(struct lg_node *node)
 {
     int64_t now_ms = lg_node_now_ms();
     lg_runner_check(&node->runner, now_ms);
+    tick_checks(node, now_ms);
     say_strangers(node, now_ms);
     if (!node->finished && now_ms >= node->update.deadline_ms)
         lg_node_feed(node, LG_EVENT_TIMEOUT);
@@ -376,7 +492,8 @@ int64_t lg_node_deadline_ms(const struct lg_node *node)
     int64_t at_ms = node->update.deadline_ms;
     if (node->runner.pid > 0 && !node->runner.timed_out && node->runner.deadline_ms < at_ms)
         at_ms = node->runner.deadline_ms;
-    return at_ms;
+    int64_t checks_ms = lg_checks_deadline_ms(&node->checks);
+    return checks_ms < at_ms ? checks_ms : at_ms;
 }
 
 /* ---- Start and end
@@ -405,6 +522,22 @@ static void feed_start(struct lg_node *node)
     feed_all(node, &event);
 }
 
+/* Whether this node may stand: what a process before this one was told, and
+ * checks, which are not well before they were. */
+static void feed_fitness(struct lg_node *node, bool was_maintained)
+{
+    node->is_well = true;
+    node->checks =
+        (struct lg_checks){.shm = node->cluster->shm, .outputs = &node->cluster->outputs};
+    snprintf(node->checks.legion, sizeof node->checks.legion, "%s", node->plan->name);
+    lg_checks_set(&node->checks, node->plan, true, lg_node_now_ms());
+    note_health(node);
+    if (!was_maintained && !lg_memory_maintained(&node->memory))
+        return;
+    lg_log(LG_LOG_WARN, "legion", "%s: maintenance is still on", node->plan->name);
+    (void)lg_node_maintain(node, true);
+}
+
 int lg_node_start(struct lg_node *node)
 {
     const struct lg_cluster_plan *plan = &node->cluster->plan;
@@ -423,12 +556,16 @@ int lg_node_start(struct lg_node *node)
     node->runner = (struct lg_runner){.plan = node->plan,
         .outputs = &node->cluster->outputs,
         .timeout_ms = plan->hook_timeout_ms};
+    bool was_maintained = lg_shm_legion_read(node->cluster->shm, node->index, node->state) &&
+                          node->state->maintenance;
+    *node->state = (struct lg_shm_legion){0};
     prepare_state(node);
     /* Above every counter of a process before us with this uuid: it began earlier
      * and has not sent a million packets a second. */
     lg_seal_start(node->seal, boottime_us());
     lg_links_start(&node->links);
     feed_start(node);
+    feed_fitness(node, was_maintained);
     return 0;
 }
 
@@ -450,7 +587,7 @@ static bool same_setup(const struct lg_legion_setup *a, const struct lg_legion_s
            a->death_on_lord_error_ms == b->death_on_lord_error_ms && a->phases == b->phases &&
            a->safe == b->safe && a->start_wait_ms == b->start_wait_ms &&
            a->unlord_grace_ms == b->unlord_grace_ms && a->preempt_delay_ms == b->preempt_delay_ms &&
-           a->nopreempt == b->nopreempt;
+           a->nopreempt == b->nopreempt && a->drift_ppm == b->drift_ppm;
 }
 
 static void tell_core(
@@ -490,6 +627,8 @@ void lg_node_change(
     if (!node->legion)
         return;
     prepare_state(node);
+    lg_checks_set(&node->checks, plan, false, lg_node_now_ms());
+    note_health(node);
     publish(node);
     feed_hooks(node);
 }

@@ -3,7 +3,9 @@
 #ifndef LG_CLUSTER_NODE_H
 #define LG_CLUSTER_NODE_H
 
+#include "cluster/checks.h"
 #include "cluster/cluster.h"
+#include "cluster/control.h"
 #include "cluster/hooks.h"
 #include "cluster/links.h"
 #include "cluster/memory.h"
@@ -52,6 +54,9 @@ struct lg_node {
     struct lg_shown shown;
     struct lg_scrolls scrolls;
     struct lg_memory_file memory;
+    struct lg_checks checks;
+    bool is_well;     /* as the core was last told */
+    bool maintenance; /* the same */
     size_t speaker_count;
     struct lg_speaker *speakers; /* LG_MEMBERS_MAX of them */
 };
@@ -64,6 +69,7 @@ struct lg_cluster {
     lg_cluster_load *load;
     void *load_arg;
     bool wants_reload; /* told to, but a hook of the old plan runs */
+    struct lg_control control;
     struct lg_resolver resolver;
     struct lg_links *links[LG_LEGIONS_MAX]; /* of the nodes, for the resolver */
     size_t count;
@@ -83,6 +89,10 @@ void lg_node_change(
     struct lg_node *node, const struct lg_legion_plan *plan, const struct lg_cluster_plan *all);
 /* Feeds an event and does what comes of it, hooks without processes included. */
 void lg_node_feed(struct lg_node *node, enum lg_legion_event_kind kind);
+/* RESIGN and MAINTENANCE; the latter is remembered where there is a legion-state:
+ * false when it is not. */
+void lg_node_resign(struct lg_node *node, int64_t hold_ms);
+bool lg_node_maintain(struct lg_node *node, bool on);
 /* Reads what has come to one of its sockets; a bounded number of datagrams. */
 void lg_node_receive(struct lg_node *node, int fd);
 /* A child ended; false when it is not this node's. */

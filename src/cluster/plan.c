@@ -424,6 +424,111 @@ static void read_hook(
     };
 }
 
+/* ---- Checks -------------------------------------------------------------------------------- */
+
+#define PLUGINS_MAX 32
+
+static bool serves(const struct lg_conf *conf)
+{
+    return lg_conf_count(conf, LG_OPT_socket) || lg_conf_count(conf, LG_OPT_http_socket) ||
+           lg_conf_count(conf, LG_OPT_http);
+}
+
+static void read_check(struct reader *r, const struct lg_setting *setting)
+{
+    struct lg_slice rest;
+    struct lg_legion_plan *legion = legion_of(r, setting, &rest);
+    if (!legion)
+        return;
+    struct lg_check_plan check;
+    char why[LG_WHY_SIZE];
+    const char *plugins[PLUGINS_MAX];
+    size_t count = lg_conf_plugins(r->conf, plugins, PLUGINS_MAX);
+    if (!lg_check_parse(rest, plugins, count, &check, why)) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where, "legion-check: %s", why);
+        return;
+    }
+    if (check.kind != LG_CHECK_CMD && !serves(r->conf)) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "legion-check: %.*s: there are no workers: expected http-socket, http or socket",
+            (int)check.name.len, check.name.ptr);
+        return;
+    }
+    for (size_t i = 0; i < legion->check_count; i++)
+        if (lg_slice_eq(legion->checks[i].name, check.name)) {
+            lg_cluster_plan_say(r->report, ERROR, setting->where,
+                "legion-check: \"%.*s\" is given twice for legion \"%s\"", (int)check.name.len,
+                check.name.ptr, legion->name);
+            return;
+        }
+    if (legion->check_count == LG_CHECKS_MAX) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where, "legion \"%s\": more than %d checks",
+            legion->name, LG_CHECKS_MAX);
+        return;
+    }
+    check.name = keep_slice(r, check.name);
+    if (check.kind == LG_CHECK_CMD)
+        check.argument = keep_slice(r, check.argument);
+    legion->checks[legion->check_count++] = check;
+}
+
+/* The address of the first legion, which no other instance can have. */
+static struct lg_slice first_address(const struct lg_conf *conf)
+{
+    size_t count;
+    const struct lg_setting *all = lg_conf_all(conf, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (all[i].opt != LG_OPT_legion && all[i].opt != LG_OPT_legion_mcast)
+            continue;
+        struct lg_slice rest = lg_slice_of(all[i].text);
+        (void)next_word(&rest);
+        return next_word(&rest);
+    }
+    return LG_SLICE("");
+}
+
+bool lg_cluster_plan_control(
+    const struct lg_conf *conf, char out[LG_CONTROL_SIZE], char why[LG_WHY_SIZE])
+{
+    const char *given = lg_conf_text(conf, LG_OPT_legion_control);
+    struct lg_slice address = first_address(conf);
+    int len = 0;
+    out[0] = '\0';
+    if (address.len == 0 || (given && strcmp(given, "off") == 0))
+        return true;
+    if (given && given[0] != '/' && (given[0] != '@' || !given[1])) {
+        snprintf(why, LG_WHY_SIZE, "\"%.100s\": expected an absolute path, @name or off", given);
+        return false;
+    }
+    if (given)
+        len = snprintf(out, LG_CONTROL_SIZE, "%s", given);
+    else
+        len = snprintf(out, LG_CONTROL_SIZE, "@legatus-legion-%.*s", (int)address.len, address.ptr);
+    if (len > 0 && len < LG_CONTROL_SIZE)
+        return true;
+    out[0] = '\0';
+    snprintf(why, LG_WHY_SIZE, "%s is %d bytes long: expected at most %d",
+        given ? "the socket's address" : "the default, named after the legion's address,", len,
+        LG_CONTROL_SIZE - 1);
+    return false;
+}
+
+static struct lg_where last_of(const struct reader *r, enum lg_opt opt);
+
+static void read_control(struct reader *r)
+{
+    char address[LG_CONTROL_SIZE], why[LG_WHY_SIZE];
+    bool given = lg_conf_count(r->conf, LG_OPT_legion_control) > 0;
+    if (r->plan->count == 0)
+        return;
+    if (!lg_cluster_plan_control(r->conf, address, why))
+        lg_cluster_plan_say(r->report, given ? ERROR : WARN,
+            given ? last_of(r, LG_OPT_legion_control) : r->plan->legions[0]->where,
+            "legion-control: %s", why);
+    else if (address[0])
+        r->plan->control = keep(r, lg_slice_of(address));
+}
+
 /* ---- Afterwards
  * ----------------------------------------------------------------------------------- */
 
@@ -503,6 +608,8 @@ static void read_numbers(struct reader *r)
     plan->scrolls_max = (size_t)lg_conf_number(conf, LG_OPT_legion_scroll_list_max_size);
     plan->ttl = (int)lg_conf_number(conf, LG_OPT_multicast_ttl);
     plan->loop = (int)lg_conf_number(conf, LG_OPT_multicast_loop);
+    plan->drift_ppm = (unsigned)lg_conf_number(conf, LG_OPT_legion_drift);
+    read_control(r);
     read_promises(r);
     if (plan->count == 0 || plan->tolerance_ms >= 5 * plan->freq_ms)
         return;
@@ -566,6 +673,8 @@ static void read_setting(struct reader *r, const struct lg_setting *setting)
         read_quorum(r, setting);
     if (setting->opt == LG_OPT_legion_scroll)
         read_scroll(r, setting);
+    if (setting->opt == LG_OPT_legion_check)
+        read_check(r, setting);
     for (size_t i = 0; i < sizeof hooks / sizeof *hooks; i++)
         if (setting->opt == hooks[i].opt)
             read_hook(r, setting, hooks[i].phase);
@@ -617,5 +726,6 @@ struct lg_legion_setup lg_cluster_plan_setup(
         .unlord_grace_ms = plan->unlord_grace_ms,
         .preempt_delay_ms = plan->preempt_delay_ms,
         .nopreempt = plan->nopreempt,
+        .drift_ppm = plan->drift_ppm,
     };
 }

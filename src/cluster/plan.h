@@ -6,11 +6,13 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "cluster/address.h"
+#include "cluster/check.h"
 #include "cluster/seal.h"
 #include "conf/conf.h"
 #include "legion/legion.h"
 
-#define LG_HOOKS_MAX 64 /* of one legion */
+#define LG_HOOKS_MAX    64  /* of one legion */
+#define LG_CONTROL_SIZE 108 /* of a unix socket's address */
 
 enum lg_action {
     LG_ACTION_CMD, /* cmd: and exec:, through /bin/sh -c */
@@ -51,6 +53,8 @@ struct lg_legion_plan {
     size_t hook_count;
     struct lg_hook hooks[LG_HOOKS_MAX];
     unsigned phases; /* bit 1 << kind: there are hooks */
+    size_t check_count;
+    struct lg_check_plan checks[LG_CHECKS_MAX]; /* texts end with a NUL */
 };
 
 struct lg_cluster_plan {
@@ -62,6 +66,8 @@ struct lg_cluster_plan {
     const char *state_path; /* folder or file; NULL = none */
     int64_t start_wait_ms, unlord_grace_ms, preempt_delay_ms;
     bool nopreempt;
+    unsigned drift_ppm;
+    const char *control;            /* where operators' commands come; NULL = nowhere */
     size_t scroll_max, scrolls_max; /* bytes of one, of all */
     int ttl, loop;
 };
@@ -81,6 +87,10 @@ void lg_cluster_plan_free(struct lg_cluster_plan *plan);
  * process's. Texts are the plan's. */
 struct lg_legion_setup lg_cluster_plan_setup(
     const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion);
+/* legion-control of `conf`, or the place it has by default; "" = off, or there is
+ * no legion. False when it is none, with the fault in `why`. */
+bool lg_cluster_plan_control(
+    const struct lg_conf *conf, char out[LG_CONTROL_SIZE], char why[LG_WHY_SIZE]);
 void lg_cluster_plan_say(struct lg_plan_report *report, enum lg_diag_level level,
     struct lg_where where, const char *format, ...) __attribute__((format(printf, 4, 5)));
 

@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 enum { POLL_SIGNAL, POLL_TIMER, POLL_MASTER, POLL_RESOLVER, POLL_FIXED };
-#define POLLS_MAX (POLL_FIXED + LG_LEGIONS_MAX * (LG_NODES_MAX + 1) + LG_OUTPUTS_MAX)
+#define POLLS_MAX                                                                                  \
+    (POLL_FIXED + LG_LEGIONS_MAX * (LG_NODES_MAX + 1) + LG_OUTPUTS_MAX + LG_CONTROL_CLIENTS_MAX + 1)
 
 struct loop {
     struct lg_cluster *cluster;
@@ -65,6 +66,8 @@ static void arm_timer(const struct loop *loop)
         int64_t node_ms = lg_node_deadline_ms(&loop->cluster->nodes[i]);
         at_ms = node_ms < at_ms ? node_ms : at_ms;
     }
+    int64_t control_ms = lg_control_deadline_ms(&loop->cluster->control);
+    at_ms = control_ms < at_ms ? control_ms : at_ms;
     struct itimerspec when = {0};
     if (at_ms != INT64_MAX) {
         at_ms = at_ms > 0 ? at_ms : 1; /* zero would disarm it */
@@ -76,7 +79,7 @@ static void arm_timer(const struct loop *loop)
 
 /* ---- Signals ------------------------------------------------------------------------------ */
 
-/* The one place that waits for children: the hooks are all there are. */
+/* The one place that waits for children: hooks, checks, the resolver. */
 static void reap(struct lg_cluster *cluster)
 {
     int status;
@@ -101,8 +104,10 @@ static void stop(struct loop *loop, const char *why)
     loop->stops = 1;
     loop->stopped_ms = now_ms;
     lg_log(LG_LOG_INFO, "legion", "leaving %zu legion(s): %s", cluster->count, why);
-    for (size_t i = 0; i < cluster->count; i++)
+    for (size_t i = 0; i < cluster->count; i++) {
+        lg_checks_end(&cluster->nodes[i].checks);
         lg_node_feed(&cluster->nodes[i], LG_EVENT_SHUTDOWN);
+    }
 }
 
 static void read_signals(struct loop *loop)
@@ -149,8 +154,10 @@ static void reload(struct loop *loop)
     cluster->wants_reload = false;
     if (!cluster->load || cluster->load(cluster->load_arg, &conf))
         return;
-    if (lg_cluster_change(cluster, conf, false) == 0)
+    if (lg_cluster_change(cluster, conf, false) == 0) {
+        lg_control_open(&cluster->control, cluster->plan.control);
         lg_log(LG_LOG_INFO, "legion", "the new legion options are in use");
+    }
     lg_conf_free(conf);
 }
 
@@ -180,6 +187,7 @@ static size_t fill_polls(struct loop *loop, size_t ret_counts[LG_LEGIONS_MAX])
             node->finished ? 0 : lg_links_poll(&node->links, polls + count, POLLS_MAX - count);
         count += ret_counts[i];
     }
+    count += lg_control_poll(&cluster->control, polls + count, POLLS_MAX - count);
     return count + lg_outputs_poll(&cluster->outputs, polls + count, POLLS_MAX - count);
 }
 
@@ -215,6 +223,7 @@ static bool turn(struct loop *loop)
         read_master(loop);
     for (size_t i = 0; i < cluster->count; i++)
         lg_node_tick(&cluster->nodes[i]);
+    lg_control_tick(cluster, lg_node_now_ms());
     reload(loop);
     lg_resolver_tick(&cluster->resolver, lg_node_now_ms());
     lg_outputs_drain(&cluster->outputs);
@@ -223,8 +232,10 @@ static bool turn(struct loop *loop)
 
 static void end_hooks(struct lg_cluster *cluster)
 {
-    for (size_t i = 0; i < cluster->count; i++)
+    for (size_t i = 0; i < cluster->count; i++) {
         lg_runner_kill(&cluster->nodes[i].runner);
+        lg_checks_end(&cluster->nodes[i].checks);
+    }
 }
 
 int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
@@ -233,6 +244,7 @@ int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
         .cluster = cluster, .signal_fd = -1, .timer_fd = -1, .master_fd = master_fd};
     int status = 1;
     lg_outputs_init(&cluster->outputs);
+    lg_control_init(&cluster->control);
     if (!open_fds(&loop)) {
         lg_log(LG_LOG_ERROR, "legion", "signals and timers: %s", strerror(errno));
         goto out;
@@ -242,6 +254,7 @@ int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
             lg_log(LG_LOG_ERROR, "legion", "%s: out of memory", cluster->nodes[i].plan->name);
             goto out;
         }
+    lg_control_open(&cluster->control, cluster->plan.control);
     while (!finished(cluster) && loop.stops < 2)
         if (!turn(&loop)) {
             lg_log(LG_LOG_ERROR, "legion", "waiting for events: %s", strerror(errno));
@@ -252,6 +265,7 @@ int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
     else
         lg_log(LG_LOG_WARN, "legion", "stopped at once: hooks were left out");
 out:
+    lg_control_close(&cluster->control);
     end_hooks(cluster);
     lg_resolver_end(&cluster->resolver);
     lg_outputs_close(&cluster->outputs);

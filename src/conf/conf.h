@@ -83,6 +83,10 @@ const struct lg_setting *lg_conf_all(const struct lg_conf *conf, size_t *ret_cou
 const char *lg_conf_key(
     const struct lg_conf *conf, const struct lg_setting *setting, const char *key);
 
+/* "5", "0.1", "100ms", "3s", "2m", "1h": seconds without a unit. False for
+ * anything else. Any time, without a configuration. */
+bool lg_conf_duration(struct lg_slice text, int64_t *ret_ms) LG_MUST_USE;
+
 /* The option of that name or alias in any table; false when there is none. */
 bool lg_opt_find(struct lg_slice name, enum lg_opt *ret_opt);
 const char *lg_opt_name(enum lg_opt opt);

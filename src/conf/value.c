@@ -195,6 +195,11 @@ static bool parse_duration(struct lg_slice s, int64_t default_ms, int64_t *ret_n
     return true;
 }
 
+bool lg_conf_duration(struct lg_slice text, int64_t *ret_ms)
+{
+    return parse_duration(text, 1000, ret_ms);
+}
+
 static bool parse_switch(struct lg_slice s, int64_t preset, int64_t default_ms, int64_t *ret_number)
 {
     int64_t is_on;

@@ -211,7 +211,9 @@ static void member_gone(struct lg_legion *legion, struct lg_legion_member *membe
     enum lg_legion_note_kind why, struct lg_legion_update *update)
 {
     struct lg_legion_note spare;
-    lg_legion_note(update, why, &spare)->who = member->who;
+    struct lg_legion_note *note = lg_legion_note(update, why, &spare);
+    note->who = member->who;
+    note->last_seen_s = member->seen_s;
     push_phase(legion, LG_PHASE_NODE_LEFT, &member->who, update);
     legion->ballot.stirred = true;
     legion->ballot.voters -= member->vote_epoch != 0;

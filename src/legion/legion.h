@@ -117,8 +117,8 @@ struct lg_legion_who {
 /* A row of `lg_legion_note_render` (notes.c) each. */
 enum lg_legion_note_kind {
     LG_NOTE_JOINED,      /* who */
-    LG_NOTE_LEFT,        /* who */
-    LG_NOTE_DIED,        /* who */
+    LG_NOTE_LEFT,        /* who, last_seen_s */
+    LG_NOTE_DIED,        /* the same */
     LG_NOTE_QUORUM,      /* who = the elected, checksum, votes */
     LG_NOTE_QUORUM_NODE, /* who, last_seen_s, vote_valor, vote_uuid */
     LG_NOTE_QUORUM_END,
@@ -253,6 +253,7 @@ struct lg_legion_state {
     uint64_t lord_epoch;        /* of its title; 0 = unknown */
     enum lg_legion_mode mode;
     enum lg_legion_reason reason; /* why we do not stand, if we should otherwise */
+    int64_t held_until_ms;        /* with LG_REASON_RESIGNED: when that is over; else 0 */
     int64_t waiting_until_ms;     /* start-up: neither votes nor stands before */
     uint64_t reach;               /* nodes in two-way contact, us included */
     uint64_t stand;               /* the epoch we would take votes for; 0 = do not stand */

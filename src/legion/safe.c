@@ -455,6 +455,7 @@ void lg_safe_publish(struct lg_legion *legion)
     const struct lg_ballot *ballot = &legion->ballot;
     struct lg_legion_state *state = &legion->state;
     state->reason = lg_safe_reason(legion);
+    state->held_until_ms = state->reason == LG_REASON_RESIGNED ? legion->hold_until_ms : 0;
     state->waiting_until_ms = ballot->wait_until_ms > legion->now_ms ? ballot->wait_until_ms : 0;
     state->reach = ballot->reach;
     state->stand = ballot->stand;

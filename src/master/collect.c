@@ -59,16 +59,20 @@ static void fill_cores(struct lg_shm_worker *slot, unsigned threads, int64_t now
 }
 
 static void fill_groups(struct lg_shm_worker *slot, const struct lg_counter_groups *all,
-    struct lg_arena *arena, struct lg_stats_worker *out)
+    int64_t now_ms, struct lg_arena *arena, struct lg_stats_worker *out)
 {
     size_t count = all ? all->count : 0;
     struct lg_stats_group *list = lg_arena_alloc(arena, (count + 1) * sizeof *list);
     for (size_t i = 0; list && i < count; i++) {
         const struct lg_counter_group *group = &all->groups[i];
         struct lg_stats_value *values = lg_arena_alloc(arena, (group->count + 1) * sizeof *values);
-        for (size_t k = 0; values && k < group->count; k++)
-            values[k] = (struct lg_stats_value){group->counters[k].key,
-                atomic_load_explicit(&slot->plugin[group->first + k], memory_order_relaxed)};
+        for (size_t k = 0; values && k < group->count; k++) {
+            uint64_t value =
+                atomic_load_explicit(&slot->plugin[group->first + k], memory_order_relaxed);
+            if (group->counters[k].kind == LG_HEALTH)
+                value = (uint64_t)now_ms < value;
+            values[k] = (struct lg_stats_value){group->counters[k].key, value};
+        }
         list[i] =
             (struct lg_stats_group){group->plugin, group->name, values, values ? group->count : 0};
     }
@@ -97,7 +101,7 @@ static void fill_worker(struct master *master, const struct worker *worker, int6
     if (worker->pid)
         read_memory(worker->pid, out);
     const struct generation *gen = is_old && master->old.number ? &master->old : &master->now;
-    fill_groups(slot, lg_plugin_set_counters(gen->loaded.plugins), arena, out);
+    fill_groups(slot, lg_plugin_set_counters(gen->loaded.plugins), now_ms, arena, out);
     fill_cores(slot, is_old && master->old.number ? master->old.threads : master->now.threads,
         now_ms, arena, out);
     unsigned state = atomic_load(&slot->state);
@@ -144,6 +148,7 @@ static void fill_member(const struct lg_shm_legion *state, const struct lg_shm_m
         .valor = member->valor,
         .checksum = member->checksum,
         .last_seen_s = member->last_seen_s,
+        .deaf_since_s = member->deaf_since_s,
         .arbiter = member->arbiter,
         .scroll = has_scroll ? state->scrolls + member->scroll_at : NULL,
         .scroll_len = has_scroll ? member->scroll_len : 0,
@@ -158,6 +163,31 @@ static int64_t left_ms(uint64_t until_ms)
     return (int64_t)until_ms > now_ms ? (int64_t)until_ms - now_ms : 0;
 }
 
+static void fill_left(
+    const struct lg_shm_legion *state, struct lg_arena *arena, struct lg_stats_legion *out)
+{
+    size_t count = state->left_count < LG_LEFT_MAX ? state->left_count : LG_LEFT_MAX;
+    struct lg_stats_left *list = lg_arena_alloc(arena, (count + 1) * sizeof *list);
+    for (size_t i = 0; list && i < count; i++)
+        list[i] = (struct lg_stats_left){state->left[i].name, state->left[i].uuid,
+            state->left[i].last_seen_s, state->left[i].died != 0};
+    out->left = list;
+    out->left_count = list ? count : 0;
+}
+
+static void fill_checks(
+    const struct lg_shm_legion *state, struct lg_arena *arena, struct lg_stats_legion *out)
+{
+    size_t count = state->check_count < LG_CHECKS_MAX ? state->check_count : LG_CHECKS_MAX;
+    struct lg_stats_check *list = lg_arena_alloc(arena, (count + 1) * sizeof *list);
+    for (size_t i = 0; list && i < count; i++)
+        list[i] = (struct lg_stats_check){state->checks[i].name,
+            state->checks[i].verdict == LG_SHM_CHECK_WELL, state->checks[i].changed_s,
+            state->checks[i].result};
+    out->checks = list;
+    out->check_count = list ? count : 0;
+}
+
 /* `state` stays in the arena: texts point into it. */
 static void fill_legion(
     const struct lg_shm_legion *state, struct lg_arena *arena, struct lg_stats_legion *out)
@@ -165,6 +195,8 @@ static void fill_legion(
     size_t node_count = state->node_count < LG_NODES_MAX ? state->node_count : LG_NODES_MAX;
     size_t count = state->member_count < LG_MEMBERS_MAX ? state->member_count : LG_MEMBERS_MAX;
     struct lg_stats_member *members = lg_arena_alloc(arena, count * sizeof *members);
+    static const char *const reasons[] = {
+        "", "resigned", "maintenance", "check", "mixed", "valor"};     /* enum lg_legion_reason */
     static const char *const modes[] = {"classical", "mixed", "safe"}; /* enum lg_legion_mode */
     const char **nodes = lg_arena_alloc(arena, node_count * sizeof *nodes);
     for (size_t i = 0; nodes && i < node_count; i++)
@@ -184,6 +216,11 @@ static void fill_legion(
         .lease_ms = left_ms(state->lease_until_ms),
         .waiting_ms = left_ms(state->waiting_until_ms),
         .reach = state->reach,
+        .maintenance = state->maintenance != 0,
+        .aside = state->reason < sizeof reasons / sizeof *reasons ? reasons[state->reason] : "",
+        .aside_ms = left_ms((uint64_t)state->aside_until_ms),
+        .freq_ms = state->freq_ms,
+        .tolerance_ms = state->tolerance_ms,
         .lord_since_s = state->lord_since_s,
         .lord_valor = state->lord_valor,
         .lord_uuid = state->lord_uuid,
@@ -195,6 +232,8 @@ static void fill_legion(
         .members = members,
         .member_count = members ? count : 0,
     };
+    fill_left(state, arena, out);
+    fill_checks(state, arena, out);
 }
 
 static void fill_legions(struct master *master, struct lg_arena *arena, struct lg_stats *stats)

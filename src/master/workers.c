@@ -121,6 +121,7 @@ static void start_one(struct master *master, struct worker *worker, int64_t now_
     clear_slot(slot_of(master, worker), false);
     worker->ready = worker->harakiri = false;
     worker->retry_ms = 0;
+    lg_shm_set_worker_end(master->shm, master->worker_end);
     pid_t pid = lg_fork(master, name);
     if (pid == 0)
         _exit(run_worker(master, worker));
@@ -234,6 +235,7 @@ enum lg_master_event lg_workers_reap(struct master *master, struct worker *worke
     log_death(worker, status, wait_ms, !worker->draining && is_current && !hopeless);
     worker->pid = 0;
     worker->ready = false;
+    atomic_store(&slot_of(master, worker)->ready, 0); /* for health checks */
     worker->retry_ms = now_ms + wait_ms;
     if (worker->draining)
         release(master, worker);

@@ -1,6 +1,6 @@
 /* Finds the statistics socket of a running instance and asks it.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "operate/operate.h"
+#include "operate/inner.h"
 
 #include "base/slice.h"
 #include "master/facts.h"
@@ -93,14 +93,14 @@ static bool ask(const struct lg_listen_address *address, struct lg_buf *out)
     return ok;
 }
 
-static int show(const char *address_text, const struct lg_buf *answer)
+static int show(const char *address_text, const struct lg_buf *answer, bool why)
 {
     struct lg_buf table = {0};
     const char *head_end = memmem(answer->ptr, answer->len, "\r\n\r\n", 4);
     bool is_http = answer->len > 5 && memcmp(answer->ptr, "HTTP/", 5) == 0;
     size_t skip = is_http && head_end ? (size_t)(head_end - answer->ptr) + 4 : 0;
-    int err =
-        lg_operate_legions(answer->ptr + skip, answer->len - skip, (int64_t)time(NULL), &table);
+    int err = (why ? lg_operate_why : lg_operate_legions)(
+        answer->ptr + skip, answer->len - skip, (int64_t)time(NULL), &table);
     int status = 0;
     if (err == -LG_E_PROTO)
         status = complain("%s: what answers there is no statistics socket", address_text);
@@ -113,7 +113,7 @@ static int show(const char *address_text, const struct lg_buf *answer)
 }
 
 /* 0, 1, or -1 when nobody answers (errno). */
-static int ask_and_show(const char *text, const char *from)
+static int ask_and_show(const char *text, const char *from, bool is_why)
 {
     struct lg_listen_address address;
     struct lg_buf answer = {0};
@@ -121,14 +121,14 @@ static int ask_and_show(const char *text, const char *from)
     if (lg_listen_parse(text, &address, &why) || address.len == 0)
         return complain("%s%s%s: %s", from ? from : "", from ? ": stats = " : "", text,
             why ? why : "a socket that only its owner can name");
-    int status = ask(&address, &answer) && answer.len ? show(text, &answer) : -1;
+    int status = ask(&address, &answer) && answer.len ? show(text, &answer, is_why) : -1;
     lg_buf_free(&answer);
     return status;
 }
 
 /* ---- Finding ------------------------------------------------------------------------------ */
 
-static int ask_settings(const struct lg_conf *conf, const char *file)
+static int ask_settings(const struct lg_conf *conf, const char *file, bool is_why)
 {
     size_t count = lg_conf_count(conf, LG_OPT_stats);
     if (count == 0)
@@ -137,7 +137,7 @@ static int ask_settings(const struct lg_conf *conf, const char *file)
             file);
     for (size_t i = 0; i < count; i++) {
         const struct lg_setting *setting = lg_conf_at(conf, LG_OPT_stats, i);
-        int status = ask_and_show(setting->text, file);
+        int status = ask_and_show(setting->text, file, is_why);
         if (status >= 0)
             return status;
         complain("nobody answers at %s (%s:%u): %s; is it running?", setting->text,
@@ -146,18 +146,22 @@ static int ask_settings(const struct lg_conf *conf, const char *file)
     return 1;
 }
 
-/* Faults of the file are not ours: what runs may have been started before they
- * came into it. */
-static int ask_file(const char *file)
+struct lg_conf *lg_operate_load(const char *file)
 {
     struct lg_facts *facts;
     struct lg_conf *conf = NULL;
     const char *const arguments[] = {file};
     if (lg_facts_new(&facts))
-        return complain("%s", lg_err_text(-LG_E_SYS));
+        return NULL;
     (void)!lg_conf_load(lg_facts_conf(facts), 1, arguments, &conf);
     lg_facts_free(facts);
-    int status = conf ? ask_settings(conf, file) : complain("%s", lg_err_text(-LG_E_NOMEM));
+    return conf;
+}
+
+static int ask_file(const char *file, bool is_why)
+{
+    struct lg_conf *conf = lg_operate_load(file);
+    int status = conf ? ask_settings(conf, file, is_why) : complain("%s", lg_err_text(-LG_E_NOMEM));
     lg_conf_free(conf);
     return status;
 }
@@ -169,7 +173,7 @@ static bool looks_like_address(const char *text)
     return text[0] == '@' || (colon && lg_slice_u64(lg_slice_of(colon + 1), UINT16_MAX, &port));
 }
 
-static int ask_target(const char *target)
+static int ask_target(const char *target, bool is_why)
 {
     struct stat stat_buf;
     bool exists = stat(target, &stat_buf) == 0;
@@ -177,10 +181,10 @@ static int ask_target(const char *target)
         return complain(
             "%s is a directory: expected an ini file or the address of its stats", target);
     if (exists && !S_ISSOCK(stat_buf.st_mode))
-        return ask_file(target);
+        return ask_file(target, is_why);
     if (!exists && !looks_like_address(target))
         return complain("%s: no such file, and no address as in 127.0.0.1:9191", target);
-    int status = ask_and_show(target, NULL);
+    int status = ask_and_show(target, NULL, is_why);
     return status >= 0
                ? status
                : complain("nobody answers at %s: %s; is it running?", target, strerror(errno));
@@ -188,13 +192,31 @@ static int ask_target(const char *target)
 
 bool lg_operate_is_asked(int argc, const char *const *argv)
 {
-    return argc >= 2 && strcmp(argv[0], "legion") == 0 && strcmp(argv[1], "status") == 0;
+    return argc >= 2 && strcmp(argv[0], "legion") == 0 &&
+           (strcmp(argv[1], "status") == 0 || strcmp(argv[1], "resign") == 0 ||
+               strcmp(argv[1], "maintenance") == 0);
+}
+
+static int ask_status(int argc, const char *const *argv)
+{
+    const char *target = NULL;
+    bool is_why = false;
+    int targets = 0;
+    for (int i = 0; i < argc; i++) {
+        bool is_flag = strcmp(argv[i], "--why") == 0;
+        is_why = is_why || is_flag;
+        if (!is_flag && targets++ == 0)
+            target = argv[i];
+    }
+    if (targets != 1)
+        return complain("expected an ini file or the address of its stats, as in "
+                        "legatus legion status --why site.ini");
+    return ask_target(target, is_why);
 }
 
 int lg_operate_run(int argc, const char *const *argv)
 {
-    if (argc != 3)
-        return complain("expected an ini file or the address of its stats, as in "
-                        "legatus legion status site.ini");
-    return ask_target(argv[2]);
+    if (strcmp(argv[1], "status") == 0)
+        return ask_status(argc - 2, argv + 2);
+    return lg_operate_command(argc - 1, argv + 1);
 }

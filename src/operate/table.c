@@ -1,37 +1,12 @@
 /* The statistics of legions as a table for people. Pure.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "operate/operate.h"
+#include "operate/inner.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
 #define NAME_WIDTH_MIN 8
 #define NAME_WIDTH_MAX 40
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
-static int64_t number_of(const json_t *object, const char *key)
-{
-    return (int64_t)json_integer_value(json_object_get(object, key));
-}
-
-static int put_ago(struct lg_buf *out, int64_t ago_s)
-{
-    static const struct {
-        int64_t seconds;
-        char unit;
-    } units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
-    size_t at = 0;
-    ago_s = ago_s > 0 ? ago_s : 0;
-    while (at < 3 && ago_s < 2 * units[at].seconds)
-        at++;
-    return lg_buf_printf(out, "%" PRId64 " %c", ago_s / units[at].seconds, units[at].unit);
-}
 
 /* ---- Why -------------------------------------------------------------------------- */
 
@@ -39,10 +14,10 @@ static size_t differing(const json_t *legion, const char **ret_first)
 {
     size_t index, count = 0;
     json_t *member;
-    int64_t own = number_of(legion, "checksum");
+    int64_t own = lg_operate_number(legion, "checksum");
     json_array_foreach(json_object_get(legion, "members"), index,
-        member) if (number_of(member, "checksum") != own && count++ == 0) *ret_first =
-        text_of(member, "name");
+        member) if (lg_operate_number(member, "checksum") != own && count++ == 0) *ret_first =
+        lg_operate_text(member, "name");
     return count;
 }
 
@@ -55,8 +30,9 @@ static bool has_votes(const json_t *legion)
 /* By promises: there is no Lord that this node knows of. */
 static int put_why_nobody(const json_t *legion, struct lg_buf *out)
 {
-    int64_t quorum = number_of(legion, "quorum"), reach = number_of(legion, "reach");
-    int64_t waiting_ms = number_of(legion, "waiting_ms");
+    int64_t quorum = lg_operate_number(legion, "quorum"),
+            reach = lg_operate_number(legion, "reach");
+    int64_t waiting_ms = lg_operate_number(legion, "waiting_ms");
     if (waiting_ms > 0)
         return lg_buf_printf(out,
             "  no Lord from here: waits %" PRId64 ".%" PRId64
@@ -66,26 +42,34 @@ static int put_why_nobody(const json_t *legion, struct lg_buf *out)
         return lg_buf_printf(out,
             "  no Lord from here: in touch with %" PRId64 " of %" PRId64 " nodes\n", reach, quorum);
     return lg_buf_printf(out, "  no Lord yet: %" PRId64 " of %" PRId64 " votes\n",
-        number_of(legion, "votes"), quorum);
+        lg_operate_number(legion, "votes"), quorum);
 }
 
 static int put_why(const json_t *legion, int64_t now_s, struct lg_buf *out)
 {
-    int64_t votes = number_of(legion, "votes"), quorum = number_of(legion, "quorum");
-    int64_t since_s = number_of(legion, "i_am_the_lord");
+    int64_t votes = lg_operate_number(legion, "votes"),
+            quorum = lg_operate_number(legion, "quorum");
+    int64_t since_s = lg_operate_number(legion, "i_am_the_lord");
     const char *other = "";
     size_t count = differing(legion, &other);
     int err;
     if (since_s > 0) {
         err = lg_buf_printf(out, "  Lord for ");
-        err = err ? err : put_ago(out, now_s - since_s);
-        if (number_of(legion, "epoch"))
-            err = err ? err : lg_buf_printf(out, ", epoch %" PRId64, number_of(legion, "epoch"));
+        err = err ? err : lg_operate_put_ago(out, now_s - since_s);
+        if (lg_operate_number(legion, "epoch"))
+            err = err ? err
+                      : lg_buf_printf(out, ", epoch %" PRId64, lg_operate_number(legion, "epoch"));
         return err ? err : lg_buf_puts(out, "\n");
     }
-    if (strcmp(text_of(legion, "mode"), "safe") == 0 && !text_of(legion, "lord_uuid")[0])
+    if (lg_operate_is_aside(legion)) {
+        err = lg_buf_puts(out, "  not Lord: ");
+        err = err ? err : lg_operate_put_aside(legion, now_s, out);
+        return err ? err : lg_buf_puts(out, "\n");
+    }
+    if (strcmp(lg_operate_text(legion, "mode"), "safe") == 0 &&
+        !lg_operate_text(legion, "lord_uuid")[0])
         return put_why_nobody(legion, out);
-    if (strcmp(text_of(legion, "mode"), "safe") == 0)
+    if (strcmp(lg_operate_text(legion, "mode"), "safe") == 0)
         count = 0, votes = quorum; /* views may differ: promises decide */
     if (count)
         err = lg_buf_printf(out,
@@ -94,14 +78,14 @@ static int put_why(const json_t *legion, int64_t now_s, struct lg_buf *out)
     else if (has_votes(legion) && (votes == 0 || votes < quorum))
         err = lg_buf_printf(out, "  no Lord from here: %" PRId64 " of %" PRId64 " votes\n", votes,
             quorum ? quorum : 1);
-    else if (number_of(legion, "valor") == 0)
+    else if (lg_operate_number(legion, "valor") == 0)
         err = lg_buf_puts(out, "  not Lord: an arbiter, which votes only\n");
-    else if (strcmp(text_of(legion, "lord_uuid"), text_of(legion, "uuid")) == 0)
+    else if (strcmp(lg_operate_text(legion, "lord_uuid"), lg_operate_text(legion, "uuid")) == 0)
         err =
             lg_buf_puts(out, "  not Lord yet: elected, the hooks run or another still holds it\n");
     else
         err = lg_buf_printf(out, "  not Lord: valor %" PRId64 " there, %" PRId64 " here\n",
-            number_of(legion, "lord_valor"), number_of(legion, "valor"));
+            lg_operate_number(legion, "lord_valor"), lg_operate_number(legion, "valor"));
     return err;
 }
 
@@ -109,35 +93,36 @@ static int put_why(const json_t *legion, int64_t now_s, struct lg_buf *out)
 
 static const char *name_of_lord(const json_t *legion)
 {
-    const char *uuid = text_of(legion, "lord_uuid");
+    const char *uuid = lg_operate_text(legion, "lord_uuid");
     size_t index;
     json_t *member;
     if (!uuid[0])
         return "nobody";
-    if (strcmp(uuid, text_of(legion, "uuid")) == 0)
+    if (strcmp(uuid, lg_operate_text(legion, "uuid")) == 0)
         return "this node";
     json_array_foreach(json_object_get(legion, "members"), index,
-        member) if (strcmp(uuid, text_of(member, "uuid")) == 0) return text_of(member, "name");
+        member) if (strcmp(uuid, lg_operate_text(member, "uuid")) ==
+                    0) return lg_operate_text(member, "name");
     return "a node that has left";
 }
 
 static const char *role_of(const json_t *legion)
 {
-    if (number_of(legion, "i_am_the_lord") > 0)
+    if (lg_operate_number(legion, "i_am_the_lord") > 0)
         return "Lord";
-    return number_of(legion, "valor") == 0 ? "arbiter" : "follower";
+    return lg_operate_number(legion, "valor") == 0 ? "arbiter" : "follower";
 }
 
 static int put_head(const json_t *legion, struct lg_buf *out)
 {
     int err = lg_buf_printf(out, "legion %s at %s: %s, valor %" PRId64 "; votes ",
-        text_of(legion, "legion"), text_of(legion, "addr"), role_of(legion),
-        number_of(legion, "valor"));
+        lg_operate_text(legion, "legion"), lg_operate_text(legion, "addr"), role_of(legion),
+        lg_operate_number(legion, "valor"));
     if (!err && has_votes(legion))
-        err = lg_buf_printf(out, "%" PRId64 " of ", number_of(legion, "votes"));
+        err = lg_buf_printf(out, "%" PRId64 " of ", lg_operate_number(legion, "votes"));
     if (!err)
-        err = lg_buf_printf(
-            out, "%" PRId64 "; votes for %s\n", number_of(legion, "quorum"), name_of_lord(legion));
+        err = lg_buf_printf(out, "%" PRId64 "; votes for %s\n", lg_operate_number(legion, "quorum"),
+            name_of_lord(legion));
     return err;
 }
 
@@ -147,7 +132,7 @@ static int width_of(const json_t *legion)
     json_t *member;
     json_array_foreach(json_object_get(legion, "members"), index, member)
     {
-        size_t len = strlen(text_of(member, "name"));
+        size_t len = strlen(lg_operate_text(member, "name"));
         width = len > width ? len : width;
     }
     return (int)(width < NAME_WIDTH_MAX ? width : NAME_WIDTH_MAX);
@@ -156,32 +141,65 @@ static int width_of(const json_t *legion)
 static int put_member(
     const json_t *legion, const json_t *member, int width, int64_t now_s, struct lg_buf *out)
 {
-    bool same = number_of(member, "checksum") == number_of(legion, "checksum");
+    bool same = lg_operate_number(member, "checksum") == lg_operate_number(legion, "checksum");
     int err = lg_buf_printf(out, "  %-*.*s %8" PRId64 "  %-7s  %.8s  ", width, width,
-        text_of(member, "name"), number_of(member, "valor"), same ? "same" : "differs",
-        text_of(member, "uuid"));
+        lg_operate_text(member, "name"), lg_operate_number(member, "valor"),
+        same ? "same" : "differs", lg_operate_text(member, "uuid"));
     if (!err)
-        err = put_ago(out, now_s - number_of(member, "last_seen"));
+        err = lg_operate_put_ago(out, now_s - lg_operate_number(member, "last_seen"));
     return err ? err : lg_buf_puts(out, " ago\n");
 }
 
-static int put_legion(const json_t *legion, int64_t now_s, struct lg_buf *out)
+static int put_checks(const json_t *legion, int64_t now_s, struct lg_buf *out)
+{
+    size_t index;
+    json_t *check;
+    const json_t *checks = json_object_get(legion, "checks");
+    int err = 0;
+    if (json_array_size(checks) == 0)
+        return 0;
+    err = lg_buf_printf(out, "  %-40s  %-6s  %-6s  %s\n", "CHECK", "WELL", "SINCE", "IT");
+    json_array_foreach(checks, index, check)
+    {
+        int64_t changed_s = lg_operate_number(check, "last_change");
+        bool well = json_is_true(json_object_get(check, "well"));
+        if (!err)
+            err = lg_buf_printf(
+                out, "  %-40.40s  %-6s  ", lg_operate_text(check, "name"), well ? "yes" : "no");
+        size_t start = out->len;
+        if (!err)
+            err = changed_s ? lg_operate_put_ago(out, now_s - changed_s) : lg_buf_puts(out, "-");
+        if (!err)
+            err = lg_buf_printf(out, "%*s  %s\n",
+                (int)(6 > out->len - start ? 6 - (out->len - start) : 0), "",
+                lg_operate_text(check, "last_result"));
+    }
+    return err;
+}
+
+static int put_members(const json_t *legion, int64_t now_s, struct lg_buf *out)
 {
     size_t index;
     json_t *member;
     const json_t *members = json_object_get(legion, "members");
     int width = width_of(legion);
-    int err = put_head(legion, out);
-    if (!err)
-        err = put_why(legion, now_s, out);
-    if (!err && json_array_size(members) == 0)
+    if (json_array_size(members) == 0)
         return lg_buf_puts(out, "  no member is heard\n");
-    if (!err)
-        err = lg_buf_printf(
-            out, "  %-*s %8s  %-7s  %-8s  %s\n", width, "MEMBER", "VALOR", "VIEW", "UUID", "SEEN");
+    int err = lg_buf_printf(
+        out, "  %-*s %8s  %-7s  %-8s  %s\n", width, "MEMBER", "VALOR", "VIEW", "UUID", "SEEN");
     json_array_foreach(members, index, member) err =
         err ? err : put_member(legion, member, width, now_s, out);
     return err;
+}
+
+static int put_legion(const json_t *legion, int64_t now_s, struct lg_buf *out)
+{
+    int err = put_head(legion, out);
+    if (!err)
+        err = put_why(legion, now_s, out);
+    if (!err)
+        err = put_members(legion, now_s, out);
+    return err ? err : put_checks(legion, now_s, out);
 }
 
 int lg_operate_legions(const char *json, size_t len, int64_t now_s, struct lg_buf *out)

@@ -88,7 +88,11 @@ int lg_counters_add(struct lg_plugin_context *context, const char *name,
     size_t first = 0;
     if (all->count > 0)
         first = all->groups[all->count - 1].first + all->groups[all->count - 1].count;
-    bool room = all->count < LG_PLUGIN_GROUPS_MAX && first + count <= LG_PLUGIN_COUNTERS_MAX;
+    size_t healths = all->health_count;
+    for (size_t i = 0; i < count; i++)
+        healths += counters[i].kind == LG_HEALTH;
+    bool room = all->count < LG_PLUGIN_GROUPS_MAX && first + count <= LG_PLUGIN_COUNTERS_MAX &&
+                healths <= LG_PLUGIN_HEALTHS_MAX;
     char *copy = room ? strdup(name) : NULL;
     if (!copy) {
         context->failed = true;
@@ -96,6 +100,7 @@ int lg_counters_add(struct lg_plugin_context *context, const char *name,
             "counters of \"%s\": %s", name, room ? "out of memory" : "too many");
         return -1;
     }
+    all->health_count = healths;
     all->groups[all->count] =
         (struct lg_counter_group){context->plugin, copy, counters, count, first};
     return (int)all->count++;

@@ -65,6 +65,7 @@ struct lg_worker {
     uv_prepare_t flush;
     struct lg_task *tasks; /* of lg_lane_run, under way */
     uv_timer_t task_timer;
+    uv_timer_t beat_timer; /* a sign of life in shared memory */
     unsigned conn_count;
     bool draining;
     struct lg_exchange *spare; /* freed exchanges, kept for the next request */

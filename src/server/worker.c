@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -43,6 +44,47 @@ void lg_count_set(struct lg_worker *worker, int group, size_t i, uint64_t value)
     _Atomic uint64_t *counter = find_counter(worker, group, i);
     if (counter)
         atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+static uint64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void lg_count_well(struct lg_worker *worker, int group, size_t i, unsigned for_ms)
+{
+    lg_count_set(worker, group, i, for_ms ? monotonic_ms() + for_ms : 0);
+}
+
+/* Their names, for the legion process, which knows of no plugin. */
+static void declare_health(
+    struct lg_shm_worker *slot, const struct lg_counter_group *group, size_t counter)
+{
+    char name[LG_SHM_HEALTH_NAME_SIZE] = "";
+    uint32_t at = atomic_load_explicit(&slot->health_count, memory_order_relaxed);
+    if (at >= LG_PLUGIN_HEALTHS_MAX)
+        return; /* never: lg_counters_add has refused it */
+    snprintf(name, sizeof name, "%s:%s", group->plugin, group->name);
+    for (size_t i = 0; i < sizeof name / 8; i++) {
+        uint64_t word;
+        memcpy(&word, name + 8 * i, 8);
+        atomic_store_explicit(&slot->healths[at].name[i], word, memory_order_relaxed);
+    }
+    atomic_store_explicit(&slot->healths[at].counter, (uint32_t)counter, memory_order_relaxed);
+    atomic_store_explicit(&slot->plugin[counter], 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->health_count, at + 1, memory_order_relaxed);
+}
+
+static void declare_healths(const struct lg_worker_setup *setup)
+{
+    const struct lg_counter_groups *all = setup->counters;
+    atomic_store_explicit(&setup->slot->health_count, 0, memory_order_relaxed);
+    for (size_t g = 0; all && g < all->count; g++)
+        for (size_t i = 0; i < all->groups[g].count; i++)
+            if (all->groups[g].counters[i].kind == LG_HEALTH)
+                declare_health(setup->slot, &all->groups[g], all->groups[g].first + i);
 }
 
 struct lg_lane *lg_lane_new(
@@ -247,6 +289,13 @@ static void on_signal(uv_signal_t *handle, int number)
 
 /* ---- the loop ---- */
 
+/* That the process exists says little: a loop that hangs accepts nothing. */
+static void on_beat(uv_timer_t *timer)
+{
+    const struct lg_worker *worker = timer->data;
+    atomic_store_explicit(&worker->setup->slot->beat_ms, monotonic_ms(), memory_order_relaxed);
+}
+
 static void before_sleep(uv_prepare_t *prepare)
 {
     struct lg_worker *worker = prepare->data;
@@ -271,6 +320,8 @@ static int init_loop(struct lg_worker *worker)
     if (!err)
         err = uv_timer_init(&worker->loop, &worker->task_timer);
     if (!err)
+        err = uv_timer_init(&worker->loop, &worker->beat_timer);
+    if (!err)
         err = uv_prepare_init(&worker->loop, &worker->flush);
     for (size_t i = 0; i < 3 && !err; i++) {
         err = uv_signal_init(&worker->loop, &worker->signals[i]);
@@ -279,7 +330,9 @@ static int init_loop(struct lg_worker *worker)
         worker->signals[i].data = worker;
     }
     worker->wake.data = worker->drain_timer.data = worker->flush.data = worker;
-    worker->task_timer.data = worker;
+    worker->task_timer.data = worker->beat_timer.data = worker;
+    if (!err)
+        err = uv_timer_start(&worker->beat_timer, on_beat, 0, LG_SHM_BEAT_MS);
     return err ? err : uv_prepare_start(&worker->flush, before_sleep);
 }
 
@@ -329,6 +382,7 @@ static int prepare(struct lg_worker *worker)
         lg_log(LG_LOG_ERROR, "server", "cannot make a loop: %s", uv_strerror(uv_err));
         return -LG_E_SYS;
     }
+    declare_healths(setup);
     err = lg_pool_new(threads ? threads : 1, setup->slot, &worker->pool);
     if (!err)
         err = start_plugins(worker);
@@ -351,6 +405,7 @@ int lg_worker_run(const struct lg_worker_setup *setup)
         lg_log(LG_LOG_ERROR, "server", "worker %u cannot start: %s", setup->id, lg_err_text(err));
         return 1;
     }
+    on_beat(&worker->beat_timer);
     atomic_store_explicit(&setup->slot->ready, 1, memory_order_release);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     for (size_t i = 0; i < setup->plugin_count; i++)

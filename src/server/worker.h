@@ -41,6 +41,7 @@ struct lg_counter_group {
 
 struct lg_counter_groups {
     size_t count;
+    size_t health_count; /* counters of kind LG_HEALTH among them */
     struct lg_counter_group groups[LG_PLUGIN_GROUPS_MAX];
 };
 

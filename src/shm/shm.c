@@ -22,7 +22,12 @@ struct legion_slot {
     _Atomic uint64_t words[2][WORD_COUNT];
 };
 
+struct shared {
+    _Atomic uint32_t worker_end; /* slots from there on were never in use */
+};
+
 struct lg_shm {
+    struct shared *shared;
     unsigned worker_count;
     unsigned legion_count;
     struct lg_shm_worker *workers; /* shared mappings */
@@ -46,9 +51,10 @@ int lg_shm_new(unsigned workers, unsigned legions, struct lg_shm **ret_shm)
         return -LG_E_NOMEM;
     shm->worker_count = workers;
     shm->legion_count = legions;
+    shm->shared = map_shared(sizeof *shm->shared);
     shm->workers = map_shared(workers * sizeof *shm->workers);
     shm->legions = map_shared(legions * sizeof *shm->legions);
-    if (!shm->workers || !shm->legions) {
+    if (!shm->shared || !shm->workers || !shm->legions) {
         lg_shm_free(shm);
         return -LG_E_NOMEM;
     }
@@ -66,6 +72,7 @@ void lg_shm_free(struct lg_shm *shm)
 {
     if (!shm)
         return;
+    unmap(shm->shared, sizeof *shm->shared);
     unmap(shm->workers, shm->worker_count * sizeof *shm->workers);
     unmap(shm->legions, shm->legion_count * sizeof *shm->legions);
     free(shm);
@@ -80,6 +87,83 @@ struct lg_shm_worker *lg_shm_worker(struct lg_shm *shm, unsigned index)
 {
     return index < shm->worker_count ? &shm->workers[index] : NULL;
 }
+
+/* ---- How workers are ---------------------------------------------------------------- */
+
+void lg_shm_set_worker_end(struct lg_shm *shm, unsigned end)
+{
+    if (end <= shm->worker_count && end > atomic_load(&shm->shared->worker_end))
+        atomic_store(&shm->shared->worker_end, end);
+}
+
+static bool is_serving(const struct lg_shm_worker *slot, uint64_t now_ms)
+{
+    return atomic_load_explicit(&slot->ready, memory_order_acquire) &&
+           atomic_load_explicit(&slot->state, memory_order_relaxed) != LG_WORKER_DRAINING &&
+           now_ms <
+               atomic_load_explicit(&slot->beat_ms, memory_order_relaxed) + LG_SHM_BEAT_LATE_MS;
+}
+
+unsigned lg_shm_workers_serving(struct lg_shm *shm, uint64_t now_ms)
+{
+    unsigned count = 0;
+    unsigned end = atomic_load(&shm->shared->worker_end);
+    for (unsigned i = 0; i < end; i++)
+        count += is_serving(&shm->workers[i], now_ms);
+    return count;
+}
+
+static void read_name(_Atomic uint64_t *words, char out[LG_SHM_HEALTH_NAME_SIZE])
+{
+    for (size_t i = 0; i < LG_SHM_HEALTH_NAME_SIZE / 8; i++) {
+        uint64_t word = atomic_load_explicit(&words[i], memory_order_relaxed);
+        memcpy(out + 8 * i, &word, 8);
+    }
+    out[LG_SHM_HEALTH_NAME_SIZE - 1] = '\0';
+}
+
+/* "glusterfs" is about "glusterfs:/", "glusterfs:/a" about itself alone. */
+static bool is_about(struct lg_slice asked, const char *name)
+{
+    size_t len = asked.len < LG_SHM_HEALTH_NAME_SIZE - 1 ? asked.len : LG_SHM_HEALTH_NAME_SIZE - 1;
+    bool is_whole = memchr(asked.ptr, ':', asked.len) != NULL;
+    return strncmp(name, asked.ptr, len) == 0 && name[len] == (is_whole ? '\0' : ':');
+}
+
+static void add_health(
+    struct lg_shm_worker *slot, struct lg_slice name, uint64_t now_ms, struct lg_shm_health *health)
+{
+    char text[LG_SHM_HEALTH_NAME_SIZE];
+    bool told = false, ill = false;
+    uint32_t count = atomic_load_explicit(&slot->health_count, memory_order_relaxed);
+    for (uint32_t i = 0; i < count && i < LG_PLUGIN_HEALTHS_MAX; i++) {
+        read_name(slot->healths[i].name, text);
+        if (!is_about(name, text))
+            continue;
+        uint32_t at = atomic_load_explicit(&slot->healths[i].counter, memory_order_relaxed);
+        bool well = at < LG_PLUGIN_COUNTERS_MAX &&
+                    now_ms < atomic_load_explicit(&slot->plugin[at], memory_order_relaxed);
+        told = true;
+        if (!well && !health->first[0])
+            memcpy(health->first, text, sizeof text);
+        ill = ill || !well;
+    }
+    health->workers++;
+    health->told += told;
+    health->ill += ill;
+}
+
+void lg_shm_health(
+    struct lg_shm *shm, struct lg_slice name, uint64_t now_ms, struct lg_shm_health *ret_health)
+{
+    *ret_health = (struct lg_shm_health){0};
+    unsigned end = atomic_load(&shm->shared->worker_end);
+    for (unsigned i = 0; i < end; i++)
+        if (is_serving(&shm->workers[i], now_ms))
+            add_health(&shm->workers[i], name, now_ms, ret_health);
+}
+
+/* ---- Legions -------------------------------------------------------------------------- */
 
 unsigned lg_shm_legion_count(const struct lg_shm *shm)
 {

@@ -142,9 +142,38 @@ static json_t *members_json(const struct lg_stats_legion *legion, int *err)
         set(o, "valor", number(member->valor), err);
         set(o, "checksum", number(member->checksum), err);
         set(o, "last_seen", json_integer(member->last_seen_s), err);
+        set(o, "deaf_since", json_integer(member->deaf_since_s), err);
         set(o, "arbiter", json_boolean(member->arbiter), err);
         if (member->scroll_len)
             set(o, "scroll", text_n(member->scroll, member->scroll_len), err);
+        append(list, o, err);
+    }
+    return list;
+}
+
+static json_t *left_json(const struct lg_stats_legion *legion, int *err)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < legion->left_count; i++) {
+        json_t *o = json_object();
+        set(o, "name", text(legion->left[i].name), err);
+        set(o, "uuid", text(legion->left[i].uuid), err);
+        set(o, "last_seen", json_integer(legion->left[i].last_seen_s), err);
+        set(o, "died", json_boolean(legion->left[i].died), err);
+        append(list, o, err);
+    }
+    return list;
+}
+
+static json_t *checks_json(const struct lg_stats_legion *legion, int *err)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < legion->check_count; i++) {
+        json_t *o = json_object();
+        set(o, "name", text(legion->checks[i].name), err);
+        set(o, "well", json_boolean(legion->checks[i].well), err);
+        set(o, "last_change", json_integer(legion->checks[i].changed_s), err);
+        set(o, "last_result", text(legion->checks[i].result), err);
         append(list, o, err);
     }
     return list;
@@ -168,6 +197,11 @@ static json_t *legion_json(const struct lg_stats_legion *legion, int *err)
     set(o, "lease_ms", json_integer(legion->lease_ms), err);
     set(o, "waiting_ms", json_integer(legion->waiting_ms), err);
     set(o, "reach", number(legion->reach), err);
+    set(o, "freq_ms", number(legion->freq_ms), err);
+    set(o, "tolerance_ms", number(legion->tolerance_ms), err);
+    set(o, "maintenance", json_boolean(legion->maintenance), err);
+    set(o, "aside", text(legion->aside), err);
+    set(o, "aside_ms", json_integer(legion->aside_ms), err);
     set(o, "i_am_the_lord", json_integer(legion->lord_since_s), err);
     set(o, "lord_valor", number(legion->lord_valor), err);
     set(o, "lord_uuid", text(legion->lord_uuid), err);
@@ -175,6 +209,8 @@ static json_t *legion_json(const struct lg_stats_legion *legion, int *err)
     set(o, "scroll", text_n(legion->scroll, legion->scroll_len), err);
     set(o, "nodes", nodes, err);
     set(o, "members", members_json(legion, err), err);
+    set(o, "left", left_json(legion, err), err);
+    set(o, "checks", checks_json(legion, err), err);
     return o;
 }
 

@@ -62,9 +62,24 @@ struct lg_stats_member {
     uint64_t valor;
     uint64_t checksum;
     int64_t last_seen_s;
+    int64_t deaf_since_s; /* since when it does not hear us; 0 = it does; -1 = never did */
     bool arbiter;
     const char *scroll; /* scroll_len 0 = none */
     size_t scroll_len;
+};
+
+struct lg_stats_left {
+    const char *name;
+    const char *uuid;
+    int64_t last_seen_s;
+    bool died; /* it said so */
+};
+
+struct lg_stats_check {
+    const char *name;
+    bool well;
+    int64_t changed_s;  /* Unix time; 0 = never */
+    const char *result; /* of the last run, for people */
 };
 
 struct lg_stats_legion {
@@ -76,9 +91,13 @@ struct lg_stats_legion {
     uint64_t quorum;
     uint64_t votes;
     uint64_t epoch;
-    const char *mode;     /* whose rules decide: "classical", "mixed", "safe" */
-    int64_t lease_ms;     /* what is left of the title; 0 = none */
-    int64_t waiting_ms;   /* after a start: neither votes nor stands for so long yet */
+    const char *mode;   /* whose rules decide: "classical", "mixed", "safe" */
+    int64_t lease_ms;   /* what is left of the title; 0 = none */
+    int64_t waiting_ms; /* after a start: neither votes nor stands for so long yet */
+    bool maintenance;   /* operators want it not to stand */
+    const char *aside;  /* why it does not stand: "maintenance", "check", ...; "" = it does */
+    int64_t aside_ms;   /* of a resignation: for so long yet; else 0 */
+    uint64_t freq_ms, tolerance_ms;
     uint64_t reach;       /* nodes in two-way contact, ourselves included; mode "safe" */
     int64_t lord_since_s; /* 0 = we are not Lord */
     uint64_t lord_valor;
@@ -90,6 +109,10 @@ struct lg_stats_legion {
     size_t node_count;
     const struct lg_stats_member *members;
     size_t member_count;
+    const struct lg_stats_left *left; /* heard no more */
+    size_t left_count;
+    const struct lg_stats_check *checks;
+    size_t check_count;
 };
 
 struct lg_stats {

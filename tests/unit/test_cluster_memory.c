@@ -81,6 +81,13 @@ static void on_disk(void **state)
     lg_memory_write(&file, &sample);
     assert_true(lg_memory_read(&file, &back));
     same(&sample, &back);
+    assert_false(lg_memory_maintained(&file));
+    assert_true(lg_memory_maintain(&file, false));
+    assert_true(lg_memory_maintain(&file, true));
+    assert_true(lg_memory_maintained(&file));
+    assert_true(lg_memory_maintain(&file, true));
+    assert_true(lg_memory_maintain(&file, false));
+    assert_false(lg_memory_maintained(&file));
     /* A disk that does not take the new promise must not keep the old one. */
     char block[160];
     snprintf(block, sizeof block, "%s.new", path);
@@ -90,6 +97,8 @@ static void on_disk(void **state)
     assert_false(lg_memory_read(&file, &back));
     lg_memory_close(&file);
     lg_memory_open(&file, NULL, "site", true);
+    assert_false(lg_memory_maintain(&file, true));
+    assert_false(lg_memory_maintained(&file));
     assert_false(lg_memory_read(&file, &back));
     lg_memory_write(&file, &sample);
     lg_memory_open(&file, path, "site", false);

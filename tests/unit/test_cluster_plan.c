@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cluster.h"
 #include "cluster/plan.h"
+#include "cluster/setup.h"
 #include "conf_world.h"
 
 #include <setjmp.h>
@@ -48,6 +49,74 @@ static void promises(void **state)
     expect(HEAD A NODE "legion = b 127.0.0.1:4243 9 aes-256-gcm:x\nlegion-node = b 127.0.0.2:4243\n"
                        "legion-state = /no/such/folder\n",
         "t.ini:7: error: legion-state: one file cannot serve 2 legions: expected a folder\n");
+}
+
+static void checks(void **state)
+{
+    (void)state;
+    expect(HEAD A NODE
+        "legion-check = a workers\nlegion-check = a cmd:true every 1s fall 3 rise 2\n",
+        "");
+    expect(HEAD A NODE "legion-check = a workers evry 1s\n",
+        "t.ini:5: error: legion-check: unknown word \"evry\", did you mean \"every\"?\n");
+    expect(HEAD A NODE "legion-check = a glusterfs\n",
+        "t.ini:5: error: legion-check: unknown check \"glusterfs\": expected cmd:COMMAND, workers, "
+        "or a plugin in use\n");
+    expect("[uwsgi]\n" A NODE "legion-check = a workers\n",
+        "t.ini:4: error: legion-check: workers: there are no workers: expected http-socket, http "
+        "or "
+        "socket\n");
+    expect(HEAD A NODE "legion-check = a cmd:x\nlegion-check = a cmd:x every 5s\n",
+        "t.ini:6: error: legion-check: \"cmd:x\" is given twice for legion \"a\"\n");
+    expect(HEAD A NODE "legion-control = door\n",
+        "t.ini:5: error: legion-control: \"door\": expected an absolute path, @name or off\n");
+    expect(HEAD A NODE "legion-control = @\n",
+        "t.ini:5: error: legion-control: \"@\": expected an absolute path, @name or off\n");
+    expect(HEAD A NODE "legion-control = off\nlegion-drift = 100000\n", "");
+}
+
+static void drift(void **state)
+{
+    (void)state;
+    static const char *const inis[] = {HEAD A, HEAD A "legion-drift = 170000\n"};
+    for (size_t i = 0; i < 2; i++) {
+        struct world world = {0};
+        struct lg_conf *conf = NULL;
+        struct lg_arena arena;
+        struct lg_legion_setup setup;
+        world.files[0] = (struct world_file){"t.ini", inis[i], strlen(inis[i])};
+        assert_int_equal(world_load(&world, &conf, "t.ini", NULL), 0);
+        assert_int_equal(lg_cluster_setup(conf, &arena, &setup), 0);
+        assert_int_equal(setup.drift_ppm, i ? 170000 : LG_LEGION_DRIFT_PPM);
+        lg_arena_free(&arena);
+        lg_conf_free(conf);
+    }
+}
+
+static void controls(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ini, *address;
+        int err;
+    } cases[] = {
+        {HEAD A, "@legatus-legion-127.0.0.1:4242", 0},
+        {HEAD A "legion-control = /run/x\n", "/run/x", 0},
+        {HEAD A "legion-control = @x\n", "@x", 0},
+        {HEAD A "legion-control = off\n", "", -LG_E_NOTFOUND},
+        {HEAD A "legion-control = off/\n", "", -LG_E_CONF},
+        {HEAD, "", -LG_E_NOTFOUND},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct world world = {0};
+        struct lg_conf *conf = NULL;
+        char address[LG_CLUSTER_CONTROL_SIZE];
+        world.files[0] = (struct world_file){"t.ini", cases[i].ini, strlen(cases[i].ini)};
+        assert_int_equal(world_load(&world, &conf, "t.ini", NULL), 0);
+        assert_int_equal(lg_cluster_control(conf, address), cases[i].err);
+        assert_string_equal(address, cases[i].address);
+        lg_conf_free(conf);
+    }
 }
 
 static void definitions(void **state)
@@ -292,6 +361,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(definitions),
+        cmocka_unit_test(checks),
+        cmocka_unit_test(drift),
+        cmocka_unit_test(controls),
         cmocka_unit_test(promises),
         cmocka_unit_test(addresses),
         cmocka_unit_test(nodes),

@@ -56,6 +56,64 @@ static void a_child_is_read_by_the_parent(void **state)
     lg_shm_free(shm);
 }
 
+static void name_health(struct lg_shm_worker *slot, const char *text, uint64_t until_ms)
+{
+    char name[LG_SHM_HEALTH_NAME_SIZE] = "";
+    uint32_t at = atomic_load(&slot->health_count);
+    snprintf(name, sizeof name, "%s", text);
+    for (size_t i = 0; i < sizeof name / 8; i++) {
+        uint64_t word;
+        memcpy(&word, name + 8 * i, 8);
+        atomic_store(&slot->healths[at].name[i], word);
+    }
+    atomic_store(&slot->healths[at].counter, 10 + at);
+    atomic_store(&slot->plugin[10 + at], until_ms);
+    atomic_store(&slot->health_count, at + 1);
+}
+
+static void ask(struct lg_shm *shm, const char *name, unsigned workers, unsigned told, unsigned ill,
+    const char *first)
+{
+    struct lg_shm_health health;
+    lg_shm_health(shm, lg_slice_of(name), 1000, &health);
+    assert_int_equal(health.workers, workers);
+    assert_int_equal(health.told, told);
+    assert_int_equal(health.ill, ill);
+    assert_string_equal(health.first, first);
+}
+
+static void health_is_that_of_workers_which_serve(void **state)
+{
+    (void)state;
+    struct lg_shm *shm = NULL;
+    assert_int_equal(lg_shm_new(4, 0, &shm), 0);
+    struct lg_shm_worker *a = lg_shm_worker(shm, 0), *b = lg_shm_worker(shm, 1);
+    atomic_store(&a->ready, 1);
+    atomic_store(&b->ready, 1);
+    assert_int_equal(lg_shm_workers_serving(shm, 1), 0); /* nobody said there are any */
+    lg_shm_set_worker_end(shm, 3);
+    lg_shm_set_worker_end(shm, 1);
+    lg_shm_set_worker_end(shm, 5);
+    assert_int_equal(lg_shm_workers_serving(shm, LG_SHM_BEAT_LATE_MS - 1), 2);
+    assert_int_equal(lg_shm_workers_serving(shm, LG_SHM_BEAT_LATE_MS), 0);
+    atomic_store(&a->beat_ms, 1000);
+    assert_int_equal(lg_shm_workers_serving(shm, LG_SHM_BEAT_LATE_MS), 1);
+
+    ask(shm, "glusterfs", 2, 0, 0, "");
+    name_health(a, "glusterfs:/", 1001);
+    name_health(a, "glusterfs:/b", 1001);
+    name_health(b, "glusterfs:/", 1001);
+    name_health(b, "glusterfs:/b", 1000);
+    ask(shm, "glusterfs", 2, 2, 1, "glusterfs:/b");
+    ask(shm, "glusterfs:/", 2, 2, 0, "");
+    ask(shm, "glusterfs:/b", 2, 2, 1, "glusterfs:/b");
+    ask(shm, "glusterfs:/bc", 2, 0, 0, "");
+    ask(shm, "gluster", 2, 0, 0, "");
+    atomic_store(&b->state, LG_WORKER_DRAINING);
+    ask(shm, "glusterfs", 1, 1, 0, "");
+    lg_shm_free(shm);
+}
+
 static void the_title_ends_with_its_lease(void **state)
 {
     (void)state;
@@ -122,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(a_child_is_read_by_the_parent),
+        cmocka_unit_test(health_is_that_of_workers_which_serve),
         cmocka_unit_test(the_title_ends_with_its_lease),
         cmocka_unit_test(snapshots_are_never_torn),
     };

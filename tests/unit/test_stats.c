@@ -71,6 +71,8 @@ static void broken_texts_leave_valid_json(void **state)
     (void)state;
     const char *nodes[] = {"127.0.0.1:4001", "\xff\"\\\n"};
     struct lg_stats_member member = {.name = "\xc3", .uuid = NULL, .last_seen_s = 5};
+    struct lg_stats_left left = {.name = "n", .uuid = "u", .last_seen_s = 7, .died = true};
+    struct lg_stats_check check = {.name = "cmd:\"\xff\"", .changed_s = 9, .result = "returned 1"};
     struct lg_stats_legion legion = {.name = "my\xed\xa0\x80"
                                              "cluster",
         .scroll = "a\0b",
@@ -79,7 +81,12 @@ static void broken_texts_leave_valid_json(void **state)
         .nodes = nodes,
         .node_count = 2,
         .members = &member,
-        .member_count = 1};
+        .member_count = 1,
+        .maintenance = true,
+        .left = &left,
+        .left_count = 1,
+        .checks = &check,
+        .check_count = 1};
     struct lg_stats stats = {.version = "1", .cwd = "/\x80", .legions = &legion, .legion_count = 1};
     json_t *root = render(&stats);
     json_t *o = json_array_get(json_object_get(root, "legions"), 0);
@@ -90,6 +97,16 @@ static void broken_texts_leave_valid_json(void **state)
     assert_string_equal(json_string_value(json_object_get(o, "lord_uuid")), "");
     assert_int_equal(json_array_size(json_object_get(o, "nodes")), 2);
     assert_int_equal(json_array_size(json_object_get(o, "members")), 1);
+    assert_true(json_is_true(json_object_get(o, "maintenance")));
+    json_t *gone = json_array_get(json_object_get(o, "left"), 0);
+    assert_int_equal(json_integer_value(json_object_get(gone, "last_seen")), 7);
+    assert_true(json_is_true(json_object_get(gone, "died")));
+    json_t *checked = json_array_get(json_object_get(o, "checks"), 0);
+    assert_string_equal(
+        json_string_value(json_object_get(checked, "name")), "cmd:\"\xEF\xBF\xBD\"");
+    assert_true(json_is_false(json_object_get(checked, "well")));
+    assert_int_equal(json_integer_value(json_object_get(checked, "last_change")), 9);
+    assert_string_equal(json_string_value(json_object_get(checked, "last_result")), "returned 1");
     json_decref(root);
 }
 

@@ -1,0 +1,126 @@
+/* Health checks: what their options say, word for word, and what results in a row
+ * come to.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/check.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const char *const plugins[] = {"glusterfs", "probe"};
+
+static struct lg_check_plan good(const char *text)
+{
+    struct lg_check_plan plan;
+    char why[LG_WHY_SIZE] = "";
+    if (!lg_check_parse(lg_slice_of(text), plugins, 2, &plan, why))
+        fail_msg("%s: %s", text, why);
+    return plan;
+}
+
+static void bad(const char *text, const char *fault)
+{
+    struct lg_check_plan plan = {.rise = 77};
+    char why[LG_WHY_SIZE] = "";
+    assert_false(lg_check_parse(lg_slice_of(text), plugins, 2, &plan, why));
+    assert_string_equal(why, fault);
+    assert_int_equal(plan.rise, 77);
+}
+
+static void is(struct lg_slice slice, const char *text)
+{
+    assert_int_equal(slice.len, strlen(text));
+    assert_memory_equal(slice.ptr, text, slice.len);
+}
+
+static void what_is_read(void **state)
+{
+    (void)state;
+    struct lg_check_plan plan =
+        good("cmd:curl -sf http://x/ every day | grep ok every 500ms fall 4 rise 5 timeout 2s");
+    assert_int_equal(plan.kind, LG_CHECK_CMD);
+    is(plan.name, "cmd:curl -sf http://x/ every day | grep ok");
+    is(plan.argument, "curl -sf http://x/ every day | grep ok");
+    assert_int_equal(plan.every_ms, 500);
+    assert_int_equal(plan.fall, 4);
+    assert_int_equal(plan.rise, 5);
+    assert_int_equal(plan.timeout_ms, 2000);
+
+    plan = good("  workers ");
+    assert_int_equal(plan.kind, LG_CHECK_WORKERS);
+    assert_int_equal(plan.every_ms, 1000);
+    assert_int_equal(plan.fall, 3);
+    assert_int_equal(plan.rise, 2);
+    assert_int_equal(plan.timeout_ms, 1000);
+
+    plan = good("glusterfs:/media rise 1\tevery 5");
+    assert_int_equal(plan.kind, LG_CHECK_PLUGIN);
+    is(plan.name, "glusterfs:/media");
+    assert_int_equal(plan.every_ms, 5000);
+    assert_int_equal(plan.timeout_ms, 5000);
+    is(good("probe").name, "probe");
+    assert_int_equal(good("cmd:x every 100ms").timeout_ms, 1000); /* a shell takes its time */
+    is(good("cmd:sleep 5").argument, "sleep 5");
+    is(good("cmd: rise.sh fall 2").argument, "rise.sh");
+}
+
+static void faults(void **state)
+{
+    (void)state;
+    bad("", "unknown check \"\": expected cmd:COMMAND, workers, or a plugin in use, as in "
+            "glusterfs");
+    bad("worker", "unknown check \"worker\": expected cmd:COMMAND, workers, or a plugin in use, as "
+                  "in glusterfs");
+    bad("gluster:/x", "unknown check \"gluster:/x\": expected cmd:COMMAND, workers, or a plugin in "
+                      "use, as in glusterfs");
+    bad("cmd:", "expected a command after cmd:");
+    bad("cmd: every 1s", "expected a command after cmd:");
+    bad("workers now", "unknown word \"now\": expected every, fall, rise or timeout and a value");
+    bad("cmd:x every", "expected a value after \"every\"");
+    bad("cmd:x every fall 3", "expected a value after \"every\"");
+    bad("cmd:x evry 1s", "unknown word \"evry\", did you mean \"every\"?");
+    bad("cmd:x ris 2 fall 3", "unknown word \"ris\", did you mean \"rise\"?");
+    bad("cmd:x fall 3 fall 3", "\"fall\" is given twice");
+    bad("cmd:x every 1d", "every \"1d\": expected a time from 50ms to 1h, as in every 1s");
+    bad("cmd:x every 49ms", "every \"49ms\": expected a time from 50ms to 1h, as in every 1s");
+    bad("cmd:x every 61m", "every \"61m\": expected a time from 50ms to 1h, as in every 1s");
+    bad("cmd:x timeout 0", "timeout \"0\": expected a time from 10ms to 1h, as in timeout 1s");
+    bad("cmd:x fall 0", "fall \"0\": expected a number from 1 to 1000");
+    bad("cmd:x rise 1001", "rise \"1001\": expected a number from 1 to 1000");
+    bad("cmd:x rise two", "rise \"two\": expected a number from 1 to 1000");
+}
+
+/* Results as '+' and '-'; verdicts after each: '?', 'w', 'u'. */
+static void story(const char *results, unsigned fall, unsigned rise, const char *verdicts)
+{
+    struct lg_check_state state = {0};
+    for (size_t i = 0; results[i]; i++) {
+        enum lg_check_verdict before = state.verdict;
+        bool changed = lg_check_take(&state, results[i] == '+', fall, rise);
+        assert_int_equal(changed, state.verdict != before);
+        if ("?wu"[state.verdict] != verdicts[i])
+            fail_msg("result %zu of %s: %c", i, results, "?wu"[state.verdict]);
+    }
+}
+
+static void verdicts(void **state)
+{
+    (void)state;
+    story("+--+---++", 3, 2, "wwwwwwuuw");
+    story("-+-++", 3, 2, "uuuuw"); /* the first decides, then it takes two in a row */
+    story("+-+-+--", 2, 1, "wwwwwwu");
+    story("-+-+", 1, 1, "uwuw");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_read),
+        cmocka_unit_test(faults),
+        cmocka_unit_test(verdicts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
