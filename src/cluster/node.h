@@ -46,7 +46,9 @@ struct lg_node {
     struct lg_legion *legion;
     struct lg_legion_update update;
     struct lg_runner runner;
-    bool hook_over, hook_failed; /* HOOK_DONE is to be fed */
+    struct lg_runner member_runner; /* node-joined and node-left, beside it */
+    bool hook_over, hook_failed;    /* HOOK_DONE is to be fed */
+    bool member_over, member_failed;
     bool finished;
     struct lg_shm_legion *state;
     struct lg_shown shown;
