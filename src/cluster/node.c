@@ -5,6 +5,7 @@
 
 #include "legatus/plugin.h"
 #include "legion/notes.h"
+#include "shm/calls.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,6 +53,17 @@ static void copy_members(struct lg_shm_legion *out, const struct lg_legion *legi
     }
 }
 
+/* The master sleeps until the title it knows of has to be given up. */
+static void wake_master(struct lg_node *node, int64_t unlord_at_ms)
+{
+    int64_t known_ms = node->shown.unlord_at_ms;
+    const struct lg_call call = {.kind = LG_CALL_TITLE};
+    if (unlord_at_ms == 0 || (known_ms != 0 && known_ms <= unlord_at_ms))
+        return;
+    /* When too many wait it is awake. */
+    (void)!lg_call_send(node->cluster->shm, &call);
+}
+
 /* `epoch` tells the master that there is something to undo; `lord_since_s` tells
  * the application that the title is to be used. */
 static void publish_title(struct lg_node *node)
@@ -62,8 +74,11 @@ static void publish_title(struct lg_node *node)
     out->lord_since_s = state->role == LG_ROLE_LORD ? state->title_s : 0;
     out->lease_until_ms = (uint64_t)state->title_until_ms;
     out->is_falling = state->role == LG_ROLE_FALLING;
-    node->shown = (struct lg_shown){state->role, state->epoch, state->title_until_ms};
+    int64_t unlord_at_ms = state->epoch ? state->title_until_ms - state->title_grace_ms : 0;
+    out->unlord_at_ms = (uint64_t)unlord_at_ms;
     lg_shm_legion_publish(node->cluster->shm, node->index, out);
+    wake_master(node, unlord_at_ms);
+    node->shown = (struct lg_shown){state->role, state->epoch, state->title_until_ms, unlord_at_ms};
 }
 
 /* By uWSGI's rules the Lord is whom we vote for; by promises, who holds the title. */
@@ -170,6 +185,11 @@ static void log_notes(struct lg_node *node)
     struct lg_slice name = lg_slice_of(node->plan->name);
     for (size_t i = 0; i < node->update.note_count; i++) {
         const struct lg_legion_note *note = &node->update.notes[i];
+        if (note->kind == LG_NOTE_LAPSED) {
+            lg_hook_lapsed(node->plan, &node->runner.env,
+                node->cluster->plan.has_legion_alarm ? node->cluster->shm : NULL);
+            continue;
+        }
         lg_legion_note_render(note, name, line, sizeof line);
         lg_log(lg_legion_note_is_warning(note) ? LG_LOG_WARN : LG_LOG_INFO, "legion", "%s", line);
     }
@@ -439,6 +459,7 @@ int lg_node_start(struct lg_node *node)
         return err;
     node->runner = (struct lg_runner){.plan = node->plan,
         .outputs = &node->cluster->outputs,
+        .shm = node->cluster->shm,
         .timeout_ms = plan->hook_timeout_ms};
     node->member_runner = node->runner;
     prepare_state(node);

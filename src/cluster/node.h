@@ -31,6 +31,7 @@ struct lg_shown {
     enum lg_legion_role role;
     uint64_t epoch;
     int64_t until_ms;
+    int64_t unlord_at_ms; /* 0 = no title */
 };
 
 struct lg_node {
