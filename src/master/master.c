@@ -447,6 +447,7 @@ static int start(struct master *master)
         lg_diags_log(master->now.loaded.conf, 0); /* stderr may be gone tomorrow */
     lg_notify_init(&master->notify);
     lg_log(LG_LOG_INFO, "master", "starting (pid %d)", master->pid);
+    lg_identity_hand_on(&master->now.loaded.identity);
     err = start_legion(master);
     if (err) {
         lg_log(LG_LOG_ERROR, "master", "not started: the legion process cannot be made ready");
