@@ -13,10 +13,11 @@ packages_build=(gcc libc6-dev make meson ninja-build pkg-config libuv1-dev node-
     libjansson-dev libcap-dev libglusterfs-dev uuid-dev)
 # What ./demo runs besides: glusterfsd for its brick, mime types, curl.
 packages_demo=(glusterfs-server media-types curl python3 procps)
-# What ./check needs besides: the second compiler, the test runners, real peers.
+# What ./check needs besides: the second compiler, the test runners, real peers. Of the two
+# packages with an arping this is the one whose arping has -S; it replaces iputils-arping.
 packages_test=("${packages_demo[@]}" clang libclang-rt-14-dev llvm-14 clang-format binutils
     libcmocka-dev python3-pytest glusterfs-client uwsgi-core uwsgi-plugin-glusterfs
-    uwsgi-plugin-python3 nginx-light iproute2 iptables openssl attr util-linux libcap2-bin git)
+    uwsgi-plugin-python3 nginx-light iproute2 iputils-ping arping iptables openssl attr util-linux libcap2-bin git)
 # What bench/run needs besides.
 packages_bench=(glusterfs-server glusterfs-client uwsgi-core uwsgi-plugin-glusterfs nginx-light
     fuse3 wrk media-types python3 procps)

@@ -188,7 +188,7 @@ static int wait_bounded(pid_t pid, int64_t timeout_ms)
 
 /* False when one of them failed. */
 static bool undo(const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion,
-    const struct lg_hook_env *env)
+    const struct lg_hook_env *env, struct lg_shm *shm)
 {
     bool ok = true;
     for (size_t i = 0; i < legion->hook_count; i++) {
@@ -198,7 +198,7 @@ static bool undo(const struct lg_cluster_plan *plan, const struct lg_legion_plan
             continue;
         lg_hook_say(hook, legion->name);
         if (hook->action != LG_ACTION_CMD) {
-            lg_hook_act(hook, legion->name);
+            lg_hook_act(hook, legion->name, shm);
             continue;
         }
         int status = lg_hook_spawn(hook->argument, env, -1, &pid)
@@ -213,8 +213,29 @@ static bool undo(const struct lg_cluster_plan *plan, const struct lg_legion_plan
     return ok;
 }
 
+/* As the legion process does it: what failed is tried again. A tolerance after
+ * the lease's end it is left to the setup hooks of the next legion process, which
+ * waits for us; and to people. */
+static bool undo_at_last(const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion,
+    const struct lg_hook_env *env, struct lg_shm *shm, int64_t lease_until_ms)
+{
+    int64_t until_ms = lg_node_now_ms() + 3 * plan->tolerance_ms;
+    int64_t wait_ms = plan->freq_ms;
+    if (lease_until_ms + plan->tolerance_ms < until_ms)
+        until_ms = lease_until_ms + plan->tolerance_ms;
+    while (!undo(plan, legion, env, shm)) {
+        if (lg_node_now_ms() + wait_ms > until_ms) {
+            lg_hook_lapsed(legion, env, plan->has_legion_alarm ? shm : NULL);
+            return false;
+        }
+        (void)poll(NULL, 0, (int)wait_ms);
+        wait_ms *= 2;
+    }
+    return true;
+}
+
 static pid_t undo_apart(const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion,
-    const struct lg_shm_legion *state)
+    const struct lg_shm_legion *state, struct lg_shm *shm)
 {
     struct lg_hook_env env = {
         .legion = legion->name,
@@ -235,7 +256,7 @@ static pid_t undo_apart(const struct lg_cluster_plan *plan, const struct lg_legi
         signal(signal_number, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0); /* a Ctrl-C for the master is not for us: the address must go */
-    _exit(undo(plan, legion, &env) ? 0 : 1);
+    _exit(undo_at_last(plan, legion, &env, shm, (int64_t)state->lease_until_ms) ? 0 : 1);
 }
 
 /* The snapshot's writer is dead: the title is given up in its name. It stays one
@@ -275,7 +296,7 @@ size_t lg_cluster_rescue(const struct lg_conf *conf, struct lg_shm *shm, int *re
         lg_log(LG_LOG_WARN, "legion",
             "%s: the legion process is gone with the title: running its unlord hooks",
             plan.legions[i]->name);
-        pid_t pid = count < max ? undo_apart(&plan, plan.legions[i], state) : -1;
+        pid_t pid = count < max ? undo_apart(&plan, plan.legions[i], state, shm) : -1;
         if (pid > 0)
             ret_pids[count++] = pid;
         else

@@ -55,7 +55,8 @@ int lg_cluster_run(struct lg_cluster *cluster, int master_fd);
 
 /* Master, when the legion process died with a title held: runs the unlord
  * hooks of the legions whose title shared memory still shows, as children of
- * the caller, and returns their pids (at most `max`) for its pid table. */
+ * the caller, and returns their pids (at most `max`) for its pid table. Hooks
+ * that fail are run again, until legion-tolerance after the lease's end. */
 size_t lg_cluster_rescue(const struct lg_conf *conf, struct lg_shm *shm, int *ret_pids, size_t max);
 /* Master, once those have ended: no title is held any more. */
 void lg_cluster_rescued(struct lg_shm *shm);

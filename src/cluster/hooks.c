@@ -3,6 +3,7 @@
 #include "cluster/hooks.h"
 
 #include "legatus/plugin.h"
+#include "shm/calls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -113,12 +114,42 @@ void lg_hook_say(const struct lg_hook *hook, const char *legion)
         hook->text);
 }
 
-void lg_hook_act(const struct lg_hook *hook, const char *legion)
+static void call_master(struct lg_shm *shm, const struct lg_call *call, const char *what)
 {
-    if (hook->action == LG_ACTION_LOG)
+    int err = lg_call_send(shm, call);
+    if (err)
+        lg_log(LG_LOG_ERROR, "legion", "%s does not reach the master: %s", what, lg_err_text(err));
+}
+
+void lg_hook_act(const struct lg_hook *hook, const char *legion, struct lg_shm *shm)
+{
+    if (hook->action == LG_ACTION_LOG) {
         lg_log(LG_LOG_INFO, "legion", "%s", hook->argument);
-    else
-        lg_log(LG_LOG_WARN, "legion", "%s: %s is not delivered yet", legion, hook->text);
+        return;
+    }
+    struct lg_call call = {
+        .kind = hook->action == LG_ACTION_SIGNAL ? LG_CALL_SIGNAL : LG_CALL_ALARM,
+        .number = hook->signal,
+    };
+    snprintf(call.from, sizeof call.from, "legion %s, %s hook", legion,
+        lg_legion_phase_name(hook->phase));
+    snprintf(call.name, sizeof call.name, "%s", hook->alarm ? hook->alarm : "");
+    snprintf(call.text, sizeof call.text, "%s", hook->argument);
+    call_master(shm, &call, hook->text);
+}
+
+void lg_hook_lapsed(
+    const struct lg_legion_plan *legion, const struct lg_hook_env *env, struct lg_shm *shm)
+{
+    struct lg_call call = {.kind = LG_CALL_ALARM, .name = LG_LEGION_ALARM};
+    snprintf(call.from, sizeof call.from, "legion %s", legion->name);
+    snprintf(call.text, sizeof call.text,
+        "[uwsgi-legion] the title of the Legion %s is over and its unlord hooks did not succeed: "
+        "what they take away may still be here (epoch %" PRIu64 ")",
+        legion->name, env->epoch);
+    lg_log(LG_LOG_ERROR, "legion", "%s", call.text);
+    if (shm)
+        call_master(shm, &call, "alarm:" LG_LEGION_ALARM);
 }
 
 /* ---- Phases --------------------------------------------------------------------------------- */
@@ -159,7 +190,7 @@ static bool advance(struct lg_runner *runner, int64_t now_ms)
     while (!runner->killed && (hook = next_hook(runner))) {
         lg_hook_say(hook, runner->plan->name);
         if (hook->action != LG_ACTION_CMD)
-            lg_hook_act(hook, runner->plan->name);
+            lg_hook_act(hook, runner->plan->name, runner->shm);
         else if (spawn(runner, hook, now_ms))
             return false;
     }

@@ -8,6 +8,7 @@
 #define LG_CLUSTER_HOOKS_H
 
 #include "cluster/plan.h"
+#include "shm/shm.h"
 
 #include <poll.h>
 #include <sys/types.h>
@@ -58,11 +59,16 @@ int lg_hook_spawn(
 const char *lg_hook_status_text(int status, char text[64]);
 /* The line that announces a hook, and the actions that need no process. */
 void lg_hook_say(const struct lg_hook *hook, const char *legion);
-void lg_hook_act(const struct lg_hook *hook, const char *legion);
+void lg_hook_act(const struct lg_hook *hook, const char *legion, struct lg_shm *shm);
+/* The title is over and its unlord hooks did not succeed: people have to know.
+ * The alarm named LG_LEGION_ALARM is raised; `shm` NULL = there is none. */
+void lg_hook_lapsed(
+    const struct lg_legion_plan *legion, const struct lg_hook_env *env, struct lg_shm *shm);
 
 struct lg_runner {
     const struct lg_legion_plan *plan;
     struct lg_outputs *outputs;
+    struct lg_shm *shm; /* for calls to the master */
     int64_t timeout_ms; /* of one hook */
     struct lg_hook_env env;
     size_t next;         /* hook to look at next */

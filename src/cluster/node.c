@@ -5,6 +5,7 @@
 
 #include "legatus/plugin.h"
 #include "legion/notes.h"
+#include "shm/calls.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -107,6 +108,17 @@ static void note_members(struct lg_node *node)
     }
 }
 
+/* The master sleeps until the title it knows of has to be given up. */
+static void wake_master(struct lg_node *node, int64_t unlord_at_ms)
+{
+    int64_t known_ms = node->shown.unlord_at_ms;
+    const struct lg_call call = {.kind = LG_CALL_TITLE};
+    if (unlord_at_ms == 0 || (known_ms != 0 && known_ms <= unlord_at_ms))
+        return;
+    /* When too many wait it is awake. */
+    (void)!lg_call_send(node->cluster->shm, &call);
+}
+
 /* `epoch` tells the master that there is something to undo; `lord_since_s` tells
  * the application that the title is to be used. */
 static void publish_title(struct lg_node *node)
@@ -117,8 +129,11 @@ static void publish_title(struct lg_node *node)
     out->lord_since_s = state->role == LG_ROLE_LORD ? state->title_s : 0;
     out->lease_until_ms = (uint64_t)state->title_until_ms;
     out->is_falling = state->role == LG_ROLE_FALLING;
-    node->shown = (struct lg_shown){state->role, state->epoch, state->title_until_ms};
+    int64_t unlord_at_ms = state->epoch ? state->title_until_ms - state->title_grace_ms : 0;
+    out->unlord_at_ms = (uint64_t)unlord_at_ms;
     lg_shm_legion_publish(node->cluster->shm, node->index, out);
+    wake_master(node, unlord_at_ms);
+    node->shown = (struct lg_shown){state->role, state->epoch, state->title_until_ms, unlord_at_ms};
 }
 
 /* By uWSGI's rules the Lord is whom we vote for; by promises, who holds the title. */
@@ -231,6 +246,11 @@ static void log_notes(struct lg_node *node)
     struct lg_slice name = lg_slice_of(node->plan->name);
     for (size_t i = 0; i < node->update.note_count; i++) {
         const struct lg_legion_note *note = &node->update.notes[i];
+        if (note->kind == LG_NOTE_LAPSED) {
+            lg_hook_lapsed(node->plan, &node->runner.env,
+                node->cluster->plan.has_legion_alarm ? node->cluster->shm : NULL);
+            continue;
+        }
         lg_legion_note_render(note, name, line, sizeof line);
         lg_log(lg_legion_note_is_warning(note) ? LG_LOG_WARN : LG_LOG_INFO, "legion", "%s", line);
     }
@@ -239,9 +259,10 @@ static void log_notes(struct lg_node *node)
             node->update.notes_lost);
 }
 
-static void start_phase(struct lg_node *node)
+/* True when it is over already. */
+static bool start_phase(
+    struct lg_node *node, struct lg_runner *runner, const struct lg_legion_phase *phase)
 {
-    const struct lg_legion_phase *phase = &node->update.phase;
     struct lg_hook_env env = {
         .legion = node->plan->name,
         .lord = phase->lord,
@@ -251,10 +272,19 @@ static void start_phase(struct lg_node *node)
     };
     env.self.valor = node->plan->valor;
     memcpy(env.self.uuid, node->uuid, sizeof env.self.uuid);
-    if (lg_runner_start(&node->runner, &env, lg_node_now_ms())) {
-        node->hook_over = true;
-        node->hook_failed = node->runner.failed;
-    }
+    return lg_runner_start(runner, &env, lg_node_now_ms());
+}
+
+static void role_over(struct lg_node *node)
+{
+    node->hook_over = true;
+    node->hook_failed = node->runner.failed;
+}
+
+static void member_over(struct lg_node *node)
+{
+    node->member_over = true;
+    node->member_failed = node->member_runner.failed;
 }
 
 /* A promise is on disk before anybody can know of it. */
@@ -273,8 +303,10 @@ static void obey(struct lg_node *node)
         publish(node);
     else if (title_changed(node)) /* a lease is renewed by every vote */
         publish_title(node);
-    if (update->run_hooks)
-        start_phase(node);
+    if (update->run_hooks && start_phase(node, &node->runner, &update->phase))
+        role_over(node);
+    if (update->run_member_hooks && start_phase(node, &node->member_runner, &update->member_phase))
+        member_over(node);
     if (update->announce)
         send_message(node, &update->message, NULL);
     const struct lg_speaker *speaker =
@@ -295,10 +327,12 @@ static void feed_event(struct lg_node *node, struct lg_legion_event *event)
 
 static void feed_hooks(struct lg_node *node)
 {
-    while (node->hook_over) {
-        node->hook_over = false;
+    while (node->hook_over || node->member_over) {
+        bool is_role = node->hook_over; /* titles first */
         struct lg_legion_event event = {
-            .kind = LG_EVENT_HOOK_DONE, .hook_failed = node->hook_failed};
+            .kind = is_role ? LG_EVENT_HOOK_DONE : LG_EVENT_MEMBER_HOOK_DONE,
+            .hook_failed = is_role ? node->hook_failed : node->member_failed};
+        *(is_role ? &node->hook_over : &node->member_over) = false;
         feed_event(node, &event);
         publish(node);
     }
@@ -466,14 +500,14 @@ bool lg_node_reaped(struct lg_node *node, pid_t pid, int status)
         note_health(node);
         return true;
     }
-    if (node->runner.pid != pid || pid <= 0)
+    bool is_role = node->runner.pid == pid;
+    if (pid <= 0 || (!is_role && node->member_runner.pid != pid))
         return false;
     lg_outputs_drain(&node->cluster->outputs); /* its last words come before the verdict */
-    if (lg_runner_reaped(&node->runner, status, lg_node_now_ms())) {
-        node->hook_over = true;
-        node->hook_failed = node->runner.failed;
-        feed_hooks(node);
-    }
+    struct lg_runner *runner = is_role ? &node->runner : &node->member_runner;
+    if (lg_runner_reaped(runner, status, lg_node_now_ms()))
+        (is_role ? role_over : member_over)(node);
+    feed_hooks(node);
     return true;
 }
 
@@ -482,6 +516,7 @@ void lg_node_tick(struct lg_node *node)
     int64_t now_ms = lg_node_now_ms();
     lg_runner_check(&node->runner, now_ms);
     tick_checks(node, now_ms);
+    lg_runner_check(&node->member_runner, now_ms);
     say_strangers(node, now_ms);
     if (!node->finished && now_ms >= node->update.deadline_ms)
         lg_node_feed(node, LG_EVENT_TIMEOUT);
@@ -490,8 +525,10 @@ void lg_node_tick(struct lg_node *node)
 int64_t lg_node_deadline_ms(const struct lg_node *node)
 {
     int64_t at_ms = node->update.deadline_ms;
-    if (node->runner.pid > 0 && !node->runner.timed_out && node->runner.deadline_ms < at_ms)
-        at_ms = node->runner.deadline_ms;
+    const struct lg_runner *runners[] = {&node->runner, &node->member_runner};
+    for (size_t i = 0; i < sizeof runners / sizeof *runners; i++)
+        if (runners[i]->pid > 0 && !runners[i]->timed_out && runners[i]->deadline_ms < at_ms)
+            at_ms = runners[i]->deadline_ms;
     int64_t checks_ms = lg_checks_deadline_ms(&node->checks);
     return checks_ms < at_ms ? checks_ms : at_ms;
 }
@@ -555,10 +592,12 @@ int lg_node_start(struct lg_node *node)
         return err;
     node->runner = (struct lg_runner){.plan = node->plan,
         .outputs = &node->cluster->outputs,
+        .shm = node->cluster->shm,
         .timeout_ms = plan->hook_timeout_ms};
     bool was_maintained = lg_shm_legion_read(node->cluster->shm, node->index, node->state) &&
                           node->state->maintenance;
     *node->state = (struct lg_shm_legion){0};
+    node->member_runner = node->runner;
     prepare_state(node);
     /* Above every counter of a process before us with this uuid: it began earlier
      * and has not sent a million packets a second. */
@@ -618,8 +657,8 @@ void lg_node_change(
         lg_log(LG_LOG_ERROR, "legion", "%s: the new secrets cannot be used", plan->name);
     lg_links_set(&node->links, plan);
     if (node->legion) {
-        node->runner.plan = plan;
-        node->runner.timeout_ms = all->hook_timeout_ms;
+        node->runner.plan = node->member_runner.plan = plan;
+        node->runner.timeout_ms = node->member_runner.timeout_ms = all->hook_timeout_ms;
         lg_scrolls_limit(&node->scrolls, all->scroll_max, all->scrolls_max);
         tell_core(node, plan, all);
     }

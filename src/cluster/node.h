@@ -33,6 +33,7 @@ struct lg_shown {
     enum lg_legion_role role;
     uint64_t epoch;
     int64_t until_ms;
+    int64_t unlord_at_ms; /* 0 = no title */
 };
 
 struct lg_node {
@@ -48,7 +49,9 @@ struct lg_node {
     struct lg_legion *legion;
     struct lg_legion_update update;
     struct lg_runner runner;
-    bool hook_over, hook_failed; /* HOOK_DONE is to be fed */
+    struct lg_runner member_runner; /* node-joined and node-left, beside it */
+    bool hook_over, hook_failed;    /* HOOK_DONE is to be fed */
+    bool member_over, member_failed;
     bool finished;
     struct lg_shm_legion *state;
     struct lg_shown shown;

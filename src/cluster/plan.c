@@ -6,6 +6,7 @@
 #include "cluster/cipher.h"
 #include "conf/table.h"
 #include "legatus/plugin.h"
+#include "shm/calls.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -365,11 +366,42 @@ static void unknown_action(struct reader *r, const struct lg_setting *setting, s
             lg_opt_name(setting->opt), (int)name.len, name.ptr);
 }
 
-static bool argument_ok(
-    struct reader *r, const struct lg_setting *setting, enum lg_action action, struct lg_slice arg)
+static bool has_alarm(const struct reader *r, struct lg_slice name)
 {
-    uint64_t number;
-    if (action == LG_ACTION_SIGNAL && !lg_slice_u64(arg, 255, &number)) {
+    for (size_t i = 0; i < lg_conf_count(r->conf, LG_OPT_alarm); i++) {
+        struct lg_slice rest = lg_slice_of(lg_conf_at(r->conf, LG_OPT_alarm, i)->text);
+        if (lg_slice_eq(next_word(&rest), name))
+            return true;
+    }
+    return false;
+}
+
+/* alarm:NAME MESSAGE; uWSGI drops what is for an alarm that it does not know. */
+static bool alarm_ok(struct reader *r, const struct lg_setting *setting, struct lg_slice arg)
+{
+    struct lg_slice message = arg;
+    struct lg_slice name = next_word(&message);
+    if (!has_alarm(r, name)) {
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "%s: unknown alarm \"%.*s\": expected one that is defined, as in alarm = %.*s "
+            "cmd:mail root",
+            lg_opt_name(setting->opt), (int)name.len, name.ptr, name.len ? (int)name.len : 4,
+            name.len ? name.ptr : "NAME");
+        return false;
+    }
+    if (message.len == 0 || message.len > LG_CALL_TEXT_MAX)
+        lg_cluster_plan_say(r->report, ERROR, setting->where,
+            "%s: expected the alarm's name and a message of at most %d bytes",
+            lg_opt_name(setting->opt), LG_CALL_TEXT_MAX);
+    return message.len > 0 && message.len <= LG_CALL_TEXT_MAX;
+}
+
+static bool argument_ok(struct reader *r, const struct lg_setting *setting, enum lg_action action,
+    struct lg_slice arg, uint64_t *ret_number)
+{
+    if (action == LG_ACTION_ALARM)
+        return alarm_ok(r, setting, arg);
+    if (action == LG_ACTION_SIGNAL && !lg_slice_u64(arg, LG_SIGNALS_MAX - 1, ret_number)) {
         lg_cluster_plan_say(r->report, ERROR, setting->where,
             "%s: signal \"%.*s\": expected a number from 0 to 255", lg_opt_name(setting->opt),
             (int)arg.len, arg.ptr);
@@ -380,10 +412,6 @@ static bool argument_ok(
             "%s: expected a command after the colon", lg_opt_name(setting->opt));
         return false;
     }
-    if (action == LG_ACTION_SIGNAL || action == LG_ACTION_ALARM)
-        lg_cluster_plan_say(r->report, WARN, setting->where,
-            "%s: signals and alarms are not delivered yet, only written to the log",
-            lg_opt_name(setting->opt));
     return true;
 }
 
@@ -408,8 +436,12 @@ static void read_hook(
         unknown_action(r, setting, name);
         return;
     }
-    if (!argument_ok(r, setting, actions[at].action, arg))
+    uint64_t number = 0;
+    struct lg_slice alarm = {0};
+    if (!argument_ok(r, setting, actions[at].action, arg, &number))
         return;
+    if (actions[at].action == LG_ACTION_ALARM)
+        alarm = next_word(&arg);
     if (legion->hook_count == LG_HOOKS_MAX) {
         lg_cluster_plan_say(r->report, ERROR, setting->where, "legion \"%s\": more than %d hooks",
             legion->name, LG_HOOKS_MAX);
@@ -421,6 +453,8 @@ static void read_hook(
         .action = actions[at].action,
         .text = keep(r, rest),
         .argument = keep(r, arg),
+        .alarm = alarm.len ? keep(r, alarm) : NULL,
+        .signal = (uint8_t)number,
     };
 }
 
@@ -610,6 +644,7 @@ static void read_numbers(struct reader *r)
     plan->loop = (int)lg_conf_number(conf, LG_OPT_multicast_loop);
     plan->drift_ppm = (unsigned)lg_conf_number(conf, LG_OPT_legion_drift);
     read_control(r);
+    plan->has_legion_alarm = has_alarm(r, LG_SLICE(LG_LEGION_ALARM));
     read_promises(r);
     if (plan->count == 0 || plan->tolerance_ms >= 5 * plan->freq_ms)
         return;

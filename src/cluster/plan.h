@@ -17,15 +17,21 @@
 enum lg_action {
     LG_ACTION_CMD, /* cmd: and exec:, through /bin/sh -c */
     LG_ACTION_LOG,
-    LG_ACTION_SIGNAL, /* raised to the master: said in the log only, so far */
+    LG_ACTION_SIGNAL, /* these two are calls to the master */
     LG_ACTION_ALARM,
 };
+
+#define LG_LEGION_ALARM                                                                            \
+    "legion" /* where there is one of that name it is raised for a title that                      \
+                could not be given up */
 
 struct lg_hook {
     enum lg_legion_phase_kind phase;
     enum lg_action action;
     const char *text;     /* "cmd:ip addr add ..." */
-    const char *argument; /* what follows the colon */
+    const char *argument; /* what follows the colon; of an alarm its message */
+    const char *alarm;    /* its name; NULL for other actions */
+    uint8_t signal;
 };
 
 struct lg_plan_node {
@@ -67,7 +73,8 @@ struct lg_cluster_plan {
     int64_t start_wait_ms, unlord_grace_ms, preempt_delay_ms;
     bool nopreempt;
     unsigned drift_ppm;
-    const char *control;            /* where operators' commands come; NULL = nowhere */
+    const char *control; /* where operators' commands come; NULL = nowhere */
+    bool has_legion_alarm;
     size_t scroll_max, scrolls_max; /* bytes of one, of all */
     int ttl, loop;
 };

@@ -139,7 +139,7 @@ static void read_master(struct loop *loop)
 static bool hooks_run(const struct lg_cluster *cluster)
 {
     for (size_t i = 0; i < cluster->count; i++)
-        if (cluster->nodes[i].runner.pid > 0)
+        if (cluster->nodes[i].runner.pid > 0 || cluster->nodes[i].member_runner.pid > 0)
             return true;
     return false;
 }
@@ -235,6 +235,7 @@ static void end_hooks(struct lg_cluster *cluster)
     for (size_t i = 0; i < cluster->count; i++) {
         lg_runner_kill(&cluster->nodes[i].runner);
         lg_checks_end(&cluster->nodes[i].checks);
+        lg_runner_kill(&cluster->nodes[i].member_runner);
     }
 }
 

@@ -116,7 +116,10 @@ enum lg_title_signal {
 /* ---- title.c ---- */
 void lg_title_signal(struct lg_legion *legion, enum lg_title_signal signal,
     const struct lg_legion_who *who, struct lg_legion_update *update);
-/* Starts the next phase, if one waits and none runs. */
+/* The one about a member. */
+void lg_title_member_phase_over(
+    struct lg_legion *legion, bool failed, struct lg_legion_update *update);
+/* Starts the next phase of either kind, if one waits and none runs. */
 void lg_title_pump(struct lg_legion *legion, struct lg_legion_update *update);
 /* The running phase has ended. */
 void lg_title_phase_over(struct lg_legion *legion, bool failed, struct lg_legion_update *update);

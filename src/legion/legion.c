@@ -424,6 +424,9 @@ static int take_event(
     case LG_EVENT_HOOK_DONE:
         lg_title_phase_over(legion, event->hook_failed, update);
         return 0;
+    case LG_EVENT_MEMBER_HOOK_DONE:
+        lg_title_member_phase_over(legion, event->hook_failed, update);
+        return 0;
     case LG_EVENT_SHUTDOWN:
         lg_title_signal(legion, LG_SIGNAL_STOP, NULL, update);
         return 0;
@@ -455,6 +458,8 @@ static bool event_ok(const struct lg_legion *legion, const struct lg_legion_even
         return !idle && event->message;
     case LG_EVENT_HOOK_DONE:
         return legion->phases.running != LG_PHASE_NONE;
+    case LG_EVENT_MEMBER_HOOK_DONE:
+        return legion->phases.member_running != LG_PHASE_NONE;
     case LG_EVENT_RECONFIGURE:
         return !idle && event->setup && setup_ok(event->setup);
     case LG_EVENT_TIMEOUT:

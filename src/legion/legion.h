@@ -80,12 +80,13 @@ struct lg_legion_setup {
 /* ---- What happens to it ------------------------------------------------------ */
 
 enum lg_legion_event_kind {
-    LG_EVENT_START,       /* first, once; `memory`, NULL = there is no file */
-    LG_EVENT_RECEIVE,     /* a decoded message: `message`, `authentic` */
-    LG_EVENT_TIMEOUT,     /* the deadline came; harmless at any other time */
-    LG_EVENT_HOOK_DONE,   /* the phase that was to run has ended, or was killed: `hook_failed` */
-    LG_EVENT_RECONFIGURE, /* `setup`: everything but legion, name, uuid, pid, members_max */
-    LG_EVENT_SHUTDOWN,    /* leave: unlord and death phases, then `finished` */
+    LG_EVENT_START,     /* first, once; `memory`, NULL = there is no file */
+    LG_EVENT_RECEIVE,   /* a decoded message: `message`, `authentic` */
+    LG_EVENT_TIMEOUT,   /* the deadline came; harmless at any other time */
+    LG_EVENT_HOOK_DONE, /* the phase that was to run has ended, or was killed: `hook_failed` */
+    LG_EVENT_MEMBER_HOOK_DONE, /* the same of a member's phase */
+    LG_EVENT_RECONFIGURE,      /* `setup`: everything but legion, name, uuid, pid, members_max */
+    LG_EVENT_SHUTDOWN,         /* leave: unlord and death phases, then `finished` */
     LG_EVENT_RESIGN,      /* give the title up, do not stand for `hold_ms` (0 = 2 x tolerance) */
     LG_EVENT_MAINTENANCE, /* `on`: give the title up and do not stand until it is off */
     LG_EVENT_CHECK,       /* `on` = the service is well; while it is not, as in maintenance */
@@ -202,6 +203,9 @@ struct lg_legion_update {
     bool kill_hooks; /* end the running phase now; HOOK_DONE is owed all the same */
     bool run_hooks;  /* start `phase`; HOOK_DONE is owed when it ends */
     struct lg_legion_phase phase;
+    bool run_member_hooks; /* start `member_phase` beside it; MEMBER_HOOK_DONE is owed. What
+                              still runs when `finished` is the caller's to end */
+    struct lg_legion_phase member_phase; /* node-joined or node-left */
     bool persist; /* write `memory` to the state file and sync it, first of all */
     struct lg_legion_memory memory;
     bool announce; /* send `message` to every node; slices live until the next step */
@@ -244,6 +248,7 @@ struct lg_legion_state {
     bool quorate;               /* the last tally was enough; safe mode: there is a Lord */
     uint64_t epoch;             /* of the title from RISING to FALLING; else 0 */
     int64_t title_s;            /* since when the title is ours, Unix time; else 0 */
+    int64_t title_grace_ms;     /* so long before that unlord hooks begin, at the latest */
     int64_t title_until_ms;     /* the title is void from then on, whatever happens to us;
                                    with a lease (safe mode) not even the core takes it further
                                    once it has passed. 0 without a title */

@@ -2,10 +2,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "legion/phases.h"
 
-/* Giving up comes before everything: an address must not stay behind because
- * somebody's notification is slow. Setup cleans what an earlier life left, so it
- * precedes lord; join precedes lord as in uWSGI. Members' phases come last, so
- * that many of them delay no title. */
+/* Giving up comes before everything. Setup cleans what an earlier life left, so
+ * it precedes lord; join precedes lord as in uWSGI. Members' phases are apart:
+ * somebody's slow notification delays no title. */
 static const enum lg_legion_phase_kind order[] = {
     LG_PHASE_UNLORD, LG_PHASE_DEATH, LG_PHASE_SETUP, LG_PHASE_JOIN, LG_PHASE_LORD};
 
@@ -64,6 +63,11 @@ bool lg_phases_next(struct lg_phases *phases, struct lg_legion_phase *ret_phase)
         *ret_phase = (struct lg_legion_phase){.kind = order[i]};
         return true;
     }
+    return false;
+}
+
+bool lg_phases_next_member(struct lg_phases *phases, struct lg_legion_phase *ret_phase)
+{
     if (phases->waiting_count == 0)
         return false;
     *ret_phase = phases->waiting[phases->waiting_first];

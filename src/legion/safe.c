@@ -450,10 +450,19 @@ int64_t lg_safe_deadline_ms(const struct lg_legion *legion)
     return at_ms;
 }
 
+/* By uWSGI's rules no vote says how long it binds: as if all had our tolerance. */
+static int64_t classical_grace_ms(const struct lg_legion_setup *setup)
+{
+    int64_t grace_ms = setup->unlord_grace_ms ? setup->unlord_grace_ms : setup->tolerance_ms / 3;
+    return grace_ms < setup->tolerance_ms / 2 ? grace_ms : setup->tolerance_ms / 2;
+}
+
 void lg_safe_publish(struct lg_legion *legion)
 {
     const struct lg_ballot *ballot = &legion->ballot;
     struct lg_legion_state *state = &legion->state;
+    state->title_grace_ms =
+        state->mode == LG_MODE_SAFE ? ballot->title_grace_ms : classical_grace_ms(&legion->setup);
     state->reason = lg_safe_reason(legion);
     state->held_until_ms = state->reason == LG_REASON_RESIGNED ? legion->hold_until_ms : 0;
     state->waiting_until_ms = ballot->wait_until_ms > legion->now_ms ? ballot->wait_until_ms : 0;

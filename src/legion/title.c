@@ -277,6 +277,29 @@ void lg_title_phase_over(struct lg_legion *legion, bool failed, struct lg_legion
     phase_ended(legion, kind, failed, update);
 }
 
+void lg_title_member_phase_over(
+    struct lg_legion *legion, bool failed, struct lg_legion_update *update)
+{
+    struct lg_legion_note spare;
+    if (failed)
+        lg_legion_note(update, LG_NOTE_PHASE_FAILED, &spare)->phase = legion->phases.member_running;
+    legion->phases.member_running = LG_PHASE_NONE;
+}
+
+/* What is pushed has hooks to run. */
+static void pump_members(struct lg_legion *legion, struct lg_legion_update *update)
+{
+    struct lg_legion_phase phase;
+    if (legion->phases.member_running != LG_PHASE_NONE ||
+        !lg_phases_next_member(&legion->phases, &phase))
+        return;
+    phase.lord = legion->state.lord;
+    phase.epoch = legion->state.epoch;
+    legion->phases.member_running = phase.kind;
+    update->run_member_hooks = true;
+    update->member_phase = phase;
+}
+
 void lg_title_pump(struct lg_legion *legion, struct lg_legion_update *update)
 {
     struct lg_legion_phase phase;
@@ -291,6 +314,7 @@ void lg_title_pump(struct lg_legion *legion, struct lg_legion_update *update)
         update->run_hooks = true;
         update->phase = phase;
     }
+    pump_members(legion, update);
 }
 
 /* ---- What is said of quorums ----------------------------------------------------------- */

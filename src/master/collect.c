@@ -283,6 +283,8 @@ int lg_collect_json(struct master *master, struct lg_buf *out)
     fill_sockets(master, &arena, &stats);
     fill_workers(master, &arena, &stats);
     fill_legions(master, &arena, &stats);
+    stats.signal_count = lg_signals_fill(master, &arena, &stats.signals);
+    stats.alarm_count = lg_alarms_fill(master, &arena, &stats.alarms);
     int err = append_text(master, &stats, out);
     lg_arena_free(&arena);
     return err;

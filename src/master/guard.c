@@ -10,8 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TICK_MS 250
-#define LATE_MS 1000 /* past a lease that a live process would have given up */
+#define LATE_MAX_MS 1000 /* what a legion process that seems to run is late at most */
 
 /* In the legion process: the same arguments again, and nothing but the text. */
 static int load_again(void *arg, struct lg_conf **ret_conf)
@@ -65,7 +64,7 @@ int lg_guard_start(struct master *master)
     master->legion.guard_fd = guard[1];
     master->legion.spawned_ms = lg_now_ms();
     master->legion.retry_ms = 0;
-    master->legion.stopped = false;
+    master->legion.stopped = master->legion.killed = false;
     master->legion.late_ms = 0;
     lg_log(LG_LOG_INFO, "master", "the legion process is started (pid %d)", pid);
     return 0;
@@ -132,56 +131,70 @@ static int64_t boottime_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* How long until a title must have been given up that the legion process cannot
- * give up, ms; INT64_MAX = there is none. For a stopped one that is a grace before
- * others may take the title: its unlord hooks take time. One that runs its unlord
- * hooks is doing it. */
-static int64_t title_ends_ms(const struct master *master, bool is_stopped)
+/* Of the title that ends first, the time until the legion process must be giving
+ * it up, and what it has beyond that if it seems to run: the rest is for the
+ * unlord hooks, before others may rise. One that runs its unlord hooks is doing
+ * it. */
+struct due {
+    int64_t left_ms; /* INT64_MAX = no title */
+    int64_t patience_ms;
+};
+
+static struct due title_due(const struct master *master)
 {
-    static struct lg_shm_legion state; /* too large for the stack */
-    int64_t grace_ms = lg_conf_number(master->legion_conf, LG_OPT_legion_unlord_grace);
-    int64_t tolerance_ms = lg_conf_number(master->legion_conf, LG_OPT_legion_tolerance);
-    int64_t left_ms = INT64_MAX;
-    if (grace_ms == 0 || grace_ms > tolerance_ms / 2)
-        grace_ms = grace_ms ? tolerance_ms / 2 : tolerance_ms / 3;
+    struct due due = {.left_ms = INT64_MAX};
+    struct lg_shm_title title;
+    int64_t now_ms = boottime_ms();
     for (unsigned i = 0; i < lg_shm_legion_count(master->shm); i++) {
-        bool read = lg_shm_legion_read(master->shm, i, &state);
-        bool is_busy = state.is_falling && !is_stopped;
-        if (!read || state.epoch == 0 || state.lease_until_ms == 0 || is_busy)
+        bool read = lg_shm_title_read(master->shm, i, &title);
+        bool is_busy = title.is_falling && !master->legion.stopped;
+        if (!read || title.epoch == 0 || title.lease_until_ms == 0 || is_busy)
             continue;
-        int64_t lease_ms = (int64_t)state.lease_until_ms - boottime_ms();
-        lease_ms -= is_stopped ? grace_ms : 0;
-        left_ms = lease_ms < left_ms ? lease_ms : left_ms;
+        int64_t left_ms = (int64_t)title.unlord_at_ms - now_ms;
+        if (left_ms >= due.left_ms)
+            continue;
+        int64_t half_ms = (int64_t)(title.lease_until_ms - title.unlord_at_ms) / 2;
+        due.left_ms = left_ms;
+        due.patience_ms = half_ms < LATE_MAX_MS ? half_ms : LATE_MAX_MS;
     }
-    return left_ms;
+    if (master->legion.stopped)
+        due.patience_ms = 0;
+    return due;
+}
+
+static void start_again(struct master *master, int64_t now_ms)
+{
+    struct legion_process *legion = &master->legion;
+    /* Not while unlord hooks run: a lord hook must not overtake them. */
+    bool is_due = master->cluster && legion->retry_ms && legion->retry_ms <= now_ms &&
+                  lg_guard_rescues(master) == 0;
+    if (is_due && lg_guard_start(master) < 0) {
+        lg_log(LG_LOG_ERROR, "master", "cannot fork the legion process: %s", strerror(errno));
+        legion->retry_ms = now_ms + LG_SETTLED_MS;
+    }
 }
 
 void lg_guard_tick(struct master *master, int64_t now_ms)
 {
     struct legion_process *legion = &master->legion;
     if (legion->pid == 0) {
-        /* Not while unlord hooks run: a lord hook must not overtake them. */
-        bool is_due = master->cluster && legion->retry_ms && legion->retry_ms <= now_ms &&
-                      lg_guard_rescues(master) == 0;
-        if (is_due && lg_guard_start(master) < 0) {
-            lg_log(LG_LOG_ERROR, "master", "cannot fork the legion process: %s", strerror(errno));
-            legion->retry_ms = now_ms + LG_SETTLED_MS;
-        }
+        start_again(master, now_ms);
         return;
     }
     /* Stopped or hung with a title: it cannot give it back, so it must die and
      * we run its unlord hooks. Hung is what stays late while we ourselves run: a
      * host that slept, or was stopped as a whole, gives it back by itself. */
-    int64_t left_ms = title_ends_ms(master, legion->stopped);
-    if (left_ms > 0)
+    struct due due = title_due(master);
+    if (due.left_ms > 0)
         legion->late_ms = 0;
     else if (!legion->late_ms)
         legion->late_ms = now_ms;
-    if (left_ms > 0 || (!legion->stopped && now_ms < legion->late_ms + LATE_MS))
+    if (legion->killed || due.left_ms > 0 || now_ms < legion->late_ms + due.patience_ms)
         return;
     lg_log(LG_LOG_ERROR, "master", "the legion process (pid %d) %s while it holds a title: killed",
         legion->pid, legion->stopped ? "is stopped" : "lets a lease end");
     kill(legion->pid, SIGKILL);
+    legion->killed = true;
 }
 
 bool lg_guard_reap_rescue(struct master *master, pid_t pid, int status)
@@ -214,9 +227,16 @@ int64_t lg_guard_due(const struct master *master, int64_t now_ms)
 {
     if (!master->cluster)
         return INT64_MAX;
+    if (master->legion.pid && master->legion.killed)
+        return INT64_MAX;
     if (master->legion.pid) {
-        int64_t left_ms = master->legion.stopped ? title_ends_ms(master, true) : TICK_MS;
-        return now_ms + (left_ms < 1 ? 1 : left_ms < TICK_MS ? left_ms : TICK_MS);
+        /* A title that is new, or ends sooner, is a call (shm/calls.h). */
+        struct due due = title_due(master);
+        if (due.left_ms == INT64_MAX)
+            return INT64_MAX;
+        if (due.left_ms > 0)
+            return now_ms + due.left_ms;
+        return (master->legion.late_ms ? master->legion.late_ms : now_ms) + due.patience_ms;
     }
     bool waits = master->legion.retry_ms && lg_guard_rescues(master) == 0;
     return waits ? master->legion.retry_ms : INT64_MAX;

@@ -269,6 +269,24 @@ static int take_caps(const struct lg_identity *identity)
     return 0;
 }
 
+void lg_identity_hand_on(const struct lg_identity *identity)
+{
+    cap_t own = geteuid() != 0 && identity->caps ? cap_get_proc() : NULL;
+    if (!own)
+        return; /* root's programs have them all */
+    for (cap_value_t cap = 0; cap < CAPS_MAX; cap++)
+        if (identity->caps >> cap & 1)
+            cap_set_flag(own, CAP_INHERITABLE, 1, &cap, CAP_SET);
+    int err = cap_set_proc(own);
+    for (cap_value_t cap = 0; cap < CAPS_MAX && !err; cap++)
+        if (identity->caps >> cap & 1)
+            err = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
+    if (err)
+        lg_log(
+            LG_LOG_WARN, "master", "hooks do without the capabilities of cap: %s", strerror(errno));
+    cap_free(own);
+}
+
 int lg_identity_take(const struct lg_identity *identity)
 {
     int err = take_groups(identity);

@@ -27,6 +27,9 @@ int lg_identity_read(struct lg_conf *conf, struct lg_identity *ret_identity) LG_
 int lg_identity_owner(
     const char *text, uid_t *ret_uid, gid_t *ret_gid, const char **ret_unknown) LG_MUST_USE;
 
+/* Master that is not root: the programs it and the legion process run keep what
+ * it has of `cap` (ambient), as with uWSGI's workers. */
+void lg_identity_hand_on(const struct lg_identity *identity);
 /* Worker: becomes it, for good. 0, or -LG_E_SYS with the reason logged. */
 int lg_identity_take(const struct lg_identity *identity) LG_MUST_USE;
 

@@ -6,6 +6,7 @@
 #ifndef LG_MASTER_INNER_H
 #define LG_MASTER_INNER_H
 
+#include "base/arena.h"
 #include "cluster/cluster.h"
 #include "log/log.h"
 #include "master/identity.h"
@@ -14,19 +15,22 @@
 #include "master/notify.h"
 #include "master/state.h"
 #include "master/statsd.h"
-#include "shm/shm.h"
+#include "shm/calls.h"
+#include "stats/stats.h"
 
 #include <signal.h>
 #include <sys/types.h>
 
-#define LG_RESCUES_MAX  32 /* unlord hooks the master runs itself */
-#define LG_START_TRIES  5  /* deaths before a start is given up */
-#define LG_SETTLED_MS   1000
-#define LG_BACKOFF_MS   100
-#define LG_BACKOFF_MAX  10000
-#define LG_CHECK_MS     30000 /* for a child to try a configuration */
-#define LG_KILL_MS      1000  /* for the legion process after its second SIGTERM */
-#define LG_KILL_REST_MS 5000  /* for hooks that take a virtual address away */
+#define LG_RESCUES_MAX    32 /* unlord hooks the master runs itself */
+#define LG_ALARMS_MAX     64
+#define LG_ALARM_RUNS_MAX 8 /* commands at a time */
+#define LG_START_TRIES    5 /* deaths before a start is given up */
+#define LG_SETTLED_MS     1000
+#define LG_BACKOFF_MS     100
+#define LG_BACKOFF_MAX    10000
+#define LG_CHECK_MS       30000 /* for a child to try a configuration */
+#define LG_KILL_MS        1000  /* for the legion process after its second SIGTERM */
+#define LG_KILL_REST_MS   5000  /* for hooks that take a virtual address away */
 
 /* A configuration in use, with what was opened for it. */
 struct generation {
@@ -64,9 +68,31 @@ struct legion_process {
     int guard_fd; /* write end of a pipe: its EOF tells the child that we are gone */
     unsigned fails;
     bool stopped; /* by SIGSTOP */
+    bool killed;  /* by us: its end is near */
     int64_t spawned_ms;
     int64_t retry_ms;
     int64_t late_ms; /* since when a title is held that should not be; 0 = none is */
+};
+
+/* Of one of the signals 0 to 255, by whoever raised it. */
+struct signal_count {
+    uint64_t count;
+    int64_t last_s; /* Unix time */
+    char from[LG_CALL_FROM_SIZE];
+};
+
+struct alarm_count {
+    char name[LG_CALL_NAME_MAX + 1]; /* "" = free */
+    uint64_t count, suppressed, failures;
+    int64_t last_s; /* Unix time */
+    int64_t last_ms;
+    char text[LG_CALL_TEXT_MAX + 1]; /* the last that was told */
+};
+
+struct alarm_run {
+    pid_t pid; /* 0 = free */
+    int64_t kill_ms;
+    struct alarm_count *alarm;
 };
 
 struct master {
@@ -94,6 +120,9 @@ struct master {
     char *pidfile;  /* owned; relative to home_fd */
     struct lg_notify notify;
     struct lg_statsd statsd;
+    struct signal_count signals[LG_SIGNALS_MAX];
+    struct alarm_count alarms[LG_ALARMS_MAX];
+    struct alarm_run alarm_runs[LG_ALARM_RUNS_MAX];
     unsigned worker_end; /* workers beyond it are unused */
     struct worker workers[LG_SHM_WORKERS_MAX];
 };
@@ -147,6 +176,29 @@ unsigned lg_guard_rescues(const struct master *master);
 /* The legion options of `now` from here on, as far as they can be. */
 void lg_guard_change(struct master *master);
 int64_t lg_guard_due(const struct master *master, int64_t now_ms);
+
+/* ---- calls.c: what children ask for ---- */
+
+/* A bounded number of calls. */
+void lg_take_calls(struct master *master);
+/* Nothing can register a handler yet: it is counted, and said once. */
+void lg_signal_raise(struct master *master, unsigned number, const char *from);
+/* Those that were ever raised; in the arena. */
+size_t lg_signals_fill(
+    struct master *master, struct lg_arena *arena, const struct lg_stats_signal **ret_list);
+
+/* ---- alarms.c ---- */
+
+/* By the alarm options of `now`. */
+void lg_alarm_raise(struct master *master, const char *name, const char *text, const char *from);
+bool lg_alarms_reap(struct master *master, pid_t pid, int status);
+/* Ends commands whose time is over. */
+void lg_alarms_kill(struct master *master, int64_t now_ms);
+int64_t lg_alarms_due(const struct master *master);
+unsigned lg_alarms_running(const struct master *master);
+/* Those of the configuration; in the arena, and names in the table. */
+size_t lg_alarms_fill(
+    struct master *master, struct lg_arena *arena, const struct lg_stats_alarm **ret_list);
 
 /* ---- reload.c ---- */
 

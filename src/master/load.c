@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "master/load.h"
 #include "cluster/cluster.h"
+#include "master/alarms.h"
 #include "master/facts.h"
 #include "master/listen.h"
 
@@ -62,6 +63,7 @@ int lg_load(int argc, const char *const *argv, struct lg_loaded *ret_loaded)
             err,
             lg_plugin_set_load(loaded.conf, &loaded.plugins),
             lg_cluster_check(loaded.conf),
+            lg_alarms_check(loaded.conf),
             lg_sockets_check(loaded.conf),
             lg_identity_read(loaded.conf, &loaded.identity),
             load_mime(lg_facts_conf(facts), loaded.conf, loaded.mime),

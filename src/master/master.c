@@ -18,7 +18,8 @@
 #define REAPS_MAX        1024  /* children reaped per wake-up */
 #define SETTLE_MAX       8     /* events that follow from events, per wake-up */
 #define FILES_WANTED     65536 /* descriptors, where the hard limit allows */
-#define POLLS_MAX        (2 + LG_LISTENERS_MAX + LG_STATS_CLIENTS_MAX)
+#define FIXED_POLLS      3     /* signals, log lines, calls */
+#define POLLS_MAX        (FIXED_POLLS + LG_LISTENERS_MAX + LG_STATS_CLIENTS_MAX)
 
 /* ---- actions --------------------------------------------------------------- */
 
@@ -65,6 +66,7 @@ static void act_kill_again(struct master *master)
     for (size_t i = 0; i < LG_RESCUES_MAX && !had_legion; i++)
         if (master->rescues[i])
             kill(master->rescues[i], SIGKILL);
+    lg_alarms_kill(master, INT64_MAX - 1);
     lg_workers_kill(master, true, 0);
     master->deadline_ms = lg_now_ms() + LG_KILL_REST_MS;
 }
@@ -142,7 +144,7 @@ static bool may_start(const struct master *master)
 static unsigned children(const struct master *master)
 {
     return lg_workers_alive(master) + lg_guard_rescues(master) + (master->legion.pid != 0) +
-           (master->check_pid != 0);
+           (master->check_pid != 0) + lg_alarms_running(master);
 }
 
 /* The next event that follows from how things stand; false when none does. */
@@ -209,7 +211,8 @@ static void reap_one(struct master *master, pid_t pid, int status)
         feed(master, lg_reload_checked(master, status));
     } else {
         /* As process 1 we inherit strangers: reaped without a word. */
-        (void)lg_guard_reap_rescue(master, pid, status);
+        if (!lg_alarms_reap(master, pid, status))
+            (void)lg_guard_reap_rescue(master, pid, status);
     }
 }
 
@@ -258,6 +261,7 @@ static int64_t sooner(int64_t a, int64_t b)
 static int wait_ms(const struct master *master, int64_t now_ms)
 {
     int64_t due = sooner(lg_workers_due(master), lg_statsd_due(&master->statsd, now_ms));
+    due = sooner(due, lg_alarms_due(master));
     if (master->deadline_ms)
         due = sooner(due, master->deadline_ms);
     if (may_start(master))
@@ -288,15 +292,16 @@ static void poll_once(struct master *master)
     const int *stats = listens ? lg_sockets_stats(master->now.sockets, &stats_count) : NULL;
     polls[0] = (struct pollfd){.fd = master->signal_fd, .events = POLLIN};
     polls[1] = (struct pollfd){.fd = master->log_fds[1], .events = POLLIN};
+    polls[2] = (struct pollfd){.fd = lg_call_fd(master->shm), .events = POLLIN};
     for (size_t i = 0; i < stats_count; i++)
-        polls[2 + i] = (struct pollfd){.fd = stats[i], .events = POLLIN};
-    size_t first = 2 + stats_count;
+        polls[FIXED_POLLS + i] = (struct pollfd){.fd = stats[i], .events = POLLIN};
+    size_t first = FIXED_POLLS + stats_count;
     size_t clients = lg_statsd_polls(&master->statsd, polls + first);
     if (poll(polls, first + clients, wait_ms(master, lg_now_ms())) < 0)
         return; /* EINTR: a stop and a continue */
     int64_t now_ms = lg_now_ms();
     for (size_t i = 0; i < stats_count; i++)
-        if (polls[2 + i].revents)
+        if (polls[FIXED_POLLS + i].revents)
             lg_statsd_accept(&master->statsd, stats[i], now_ms, make_stats, master);
     lg_statsd_serve(&master->statsd, polls + first, clients, now_ms);
 }
@@ -312,11 +317,13 @@ static void run_loop(struct master *master)
         lg_notify_alive(&master->notify, now_ms);
         poll_once(master);
         lg_log_drain(master->log_fds[1]); /* before we speak of the one who said it */
+        lg_take_calls(master);
         take_signals(master);
         reap(master);
         now_ms = lg_now_ms();
         lg_workers_harakiri(master, now_ms);
         lg_workers_kill(master, false, now_ms);
+        lg_alarms_kill(master, now_ms);
         settle(master, now_ms);
     }
 }
@@ -440,6 +447,7 @@ static int start(struct master *master)
         lg_diags_log(master->now.loaded.conf, 0); /* stderr may be gone tomorrow */
     lg_notify_init(&master->notify);
     lg_log(LG_LOG_INFO, "master", "starting (pid %d)", master->pid);
+    lg_identity_hand_on(&master->now.loaded.identity);
     err = start_legion(master);
     if (err) {
         lg_log(LG_LOG_ERROR, "master", "not started: the legion process cannot be made ready");

@@ -9,6 +9,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "shm/shm.h"
 
+#include "shm/inner.h"
+
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -32,6 +34,7 @@ struct lg_shm {
     unsigned legion_count;
     struct lg_shm_worker *workers; /* shared mappings */
     struct legion_slot *legions;
+    int call_fds[2];
 };
 
 static void *map_shared(size_t size)
@@ -49,6 +52,7 @@ int lg_shm_new(unsigned workers, unsigned legions, struct lg_shm **ret_shm)
     struct lg_shm *shm = calloc(1, sizeof *shm);
     if (!shm)
         return -LG_E_NOMEM;
+    shm->call_fds[0] = shm->call_fds[1] = -1;
     shm->worker_count = workers;
     shm->legion_count = legions;
     shm->shared = map_shared(sizeof *shm->shared);
@@ -58,8 +62,18 @@ int lg_shm_new(unsigned workers, unsigned legions, struct lg_shm **ret_shm)
         lg_shm_free(shm);
         return -LG_E_NOMEM;
     }
+    int err = lg_calls_open(shm->call_fds);
+    if (err) {
+        lg_shm_free(shm);
+        return err;
+    }
     *ret_shm = shm;
     return 0;
+}
+
+const int *lg_shm_call_fds(const struct lg_shm *shm)
+{
+    return shm->call_fds;
 }
 
 static void unmap(void *at, size_t size)
@@ -75,6 +89,7 @@ void lg_shm_free(struct lg_shm *shm)
     unmap(shm->shared, sizeof *shm->shared);
     unmap(shm->workers, shm->worker_count * sizeof *shm->workers);
     unmap(shm->legions, shm->legion_count * sizeof *shm->legions);
+    lg_calls_close(shm->call_fds);
     free(shm);
 }
 
@@ -260,6 +275,19 @@ static bool read_of(struct lg_shm *shm, const char *name, const struct name *fou
     {                                                                                              \
         offsetof(struct lg_shm_legion, field), sizeof((struct lg_shm_legion *)0)->field, (out)     \
     }
+
+bool lg_shm_title_read(struct lg_shm *shm, unsigned index, struct lg_shm_title *ret_title)
+{
+    struct lg_shm_title title = {0};
+    const struct piece pieces[] = {PIECE(epoch, &title.epoch),
+        PIECE(lease_until_ms, &title.lease_until_ms), PIECE(unlord_at_ms, &title.unlord_at_ms),
+        PIECE(is_falling, &title.is_falling)};
+    if (index >= shm->legion_count ||
+        !read_pieces(&shm->legions[index], pieces, sizeof pieces / sizeof *pieces))
+        return false;
+    *ret_title = title;
+    return true;
+}
 
 bool lg_shm_is_lord(struct lg_shm *shm, const char *name)
 {

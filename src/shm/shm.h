@@ -90,6 +90,7 @@ struct lg_shm_legion {
     uint64_t votes;          /* of the last tally */
     int64_t lord_since_s;    /* Unix time since which we are Lord; 0 = we are not */
     uint64_t lease_until_ms; /* CLOCK_BOOTTIME; our title is void from then on */
+    uint64_t unlord_at_ms;   /* CLOCK_BOOTTIME; at the latest it is being given up by then */
     uint64_t epoch;          /* of the title; 0 = none */
     uint64_t freq_ms, tolerance_ms;
     uint32_t mode;             /* enum lg_legion_mode */
@@ -122,7 +123,7 @@ struct lg_shm_legion {
 struct lg_shm; /* opaque */
 
 /* Maps shared memory for that many workers and legions. 0, -LG_E_NOMEM or
- * -LG_E_LIMIT. */
+ * -LG_E_LIMIT; -LG_E_SYS. */
 int lg_shm_new(unsigned workers, unsigned legions, struct lg_shm **ret_shm) LG_MUST_USE;
 void lg_shm_free(struct lg_shm *shm);
 
@@ -151,6 +152,13 @@ void lg_shm_legion_publish(struct lg_shm *shm, unsigned index, const struct lg_s
 /* Any process: copies a consistent snapshot; false when none was had after a
  * bounded number of tries, or nothing was published yet (*ret_state is garbage then). */
 bool lg_shm_legion_read(struct lg_shm *shm, unsigned index, struct lg_shm_legion *ret_state);
+/* What matters of it to who guards a title. */
+struct lg_shm_title {
+    uint64_t epoch, lease_until_ms, unlord_at_ms;
+    uint32_t is_falling;
+};
+/* As lg_shm_legion_read, without copying the rest. */
+bool lg_shm_title_read(struct lg_shm *shm, unsigned index, struct lg_shm_title *ret_title);
 /* Any process: is this instance Lord of `name` now? Compares the lease with
  * CLOCK_BOOTTIME at this very call. Unknown legions and torn reads are false. */
 bool lg_shm_is_lord(struct lg_shm *shm, const char *name);

@@ -20,6 +20,7 @@ struct lg_sim_event {
     uint32_t node;
     uint32_t life; /* of the node; a datagram's counts for none */
     uint32_t hook; /* which run */
+    bool of_member;
     bool failed;
     struct lg_sim_packet *packet;
 };

@@ -25,9 +25,9 @@ struct lg_sim_actor {
     int64_t wall_ms;  /* wall clock's distance from the true one */
     int64_t paused_until_us, stale_ms;
     int64_t deadline_ms;
-    int64_t timer_us; /* the earliest timer in the heap; INT64_MAX = none */
-    uint32_t hook;
-    bool hook_runs;
+    int64_t timer_us;           /* the earliest timer in the heap; INT64_MAX = none */
+    uint32_t hook, member_hook; /* runs so far */
+    bool hook_runs, member_hook_runs;
     bool stored; /* there is a state file */
     struct lg_legion_memory memory;
     bool titled;            /* as shared memory says */

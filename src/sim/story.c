@@ -32,6 +32,9 @@ void lg_sim_tell_update(const struct lg_sim *sim, size_t at, const struct lg_leg
     }
     if (update->run_hooks)
         lg_sim_tell(sim, (int)at, "runs its %s hooks", lg_legion_phase_name(update->phase.kind));
+    if (update->run_member_hooks)
+        lg_sim_tell(
+            sim, (int)at, "runs its %s hooks", lg_legion_phase_name(update->member_phase.kind));
     if (update->kill_hooks)
         lg_sim_tell(sim, (int)at, "kills its hooks");
 }

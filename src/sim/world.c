@@ -138,19 +138,20 @@ static void publish(struct lg_sim *sim, size_t at)
 
 /* ---- A step ---------------------------------------------------------------------------- */
 
-static void run_hooks(struct lg_sim *sim, size_t at, enum lg_legion_phase_kind kind)
+static void run_hooks(struct lg_sim *sim, size_t at, enum lg_legion_phase_kind kind, bool of_member)
 {
     struct lg_sim_actor *actor = &sim->actors[at];
     const struct lg_sim_hook *hook = &actor->model.hooks[kind];
     int64_t spread_us = (hook->max_ms - hook->min_ms) * 1000;
     int64_t took_us = hook->min_ms * 1000 + (int64_t)lg_sim_random(sim, (uint64_t)spread_us + 1);
-    actor->hook_runs = true;
-    actor->hook++;
+    *(of_member ? &actor->member_hook_runs : &actor->hook_runs) = true;
+    uint32_t run = ++*(of_member ? &actor->member_hook : &actor->hook);
     lg_sim_push(sim, (struct lg_sim_event){.at_us = sim->now_us + took_us,
                          .kind = LG_SIM_HOOK_END,
                          .node = (uint32_t)at,
                          .life = actor->life,
-                         .hook = actor->hook,
+                         .hook = run,
+                         .of_member = of_member,
                          .failed = lg_sim_random(sim, 1000) < hook->fail_permille});
 }
 
@@ -185,7 +186,9 @@ static void obey(struct lg_sim *sim, size_t at, const struct lg_legion_update *u
                              .hook = actor->hook,
                              .failed = true});
     if (update->run_hooks)
-        run_hooks(sim, at, update->phase.kind);
+        run_hooks(sim, at, update->phase.kind, false);
+    if (update->run_member_hooks)
+        run_hooks(sim, at, update->member_phase.kind, true);
     publish(sim, at);
     if (update->announce || update->answer)
         lg_sim_send(sim, at, &update->message, update->answer ? &update->answer_to : NULL);
@@ -240,7 +243,7 @@ void lg_sim_boot(struct lg_sim *sim, size_t at)
     if (sim->spec.mutate)
         sim->spec.mutate(actor->legion, sim->spec.mutant);
     actor->life++;
-    actor->hook_runs = false;
+    actor->hook_runs = actor->member_hook_runs = false;
     actor->paused_until_us = 0;
     actor->stale_ms = 0;
     actor->timer_us = INT64_MAX;
@@ -283,6 +286,19 @@ static bool put_off(struct lg_sim *sim, const struct lg_sim_event *event)
     return true;
 }
 
+static void end_hooks(struct lg_sim *sim, const struct lg_sim_event *event)
+{
+    struct lg_sim_actor *actor = &sim->actors[event->node];
+    bool *runs = event->of_member ? &actor->member_hook_runs : &actor->hook_runs;
+    if (!*runs || event->hook != (event->of_member ? actor->member_hook : actor->hook))
+        return;
+    *runs = false;
+    const struct lg_legion_event done = {
+        .kind = event->of_member ? LG_EVENT_MEMBER_HOOK_DONE : LG_EVENT_HOOK_DONE,
+        .hook_failed = event->failed};
+    lg_sim_step(sim, event->node, &done);
+}
+
 void lg_sim_happen(struct lg_sim *sim, const struct lg_sim_event *event)
 {
     struct lg_sim_actor *actor = &sim->actors[event->node];
@@ -300,12 +316,8 @@ void lg_sim_happen(struct lg_sim *sim, const struct lg_sim_event *event)
         lg_sim_unref(sim, event->packet);
         return;
     case LG_SIM_HOOK_END:
-        if (!mine || !actor->hook_runs || event->hook != actor->hook)
-            return;
-        actor->hook_runs = false;
-        happens.kind = LG_EVENT_HOOK_DONE;
-        happens.hook_failed = event->failed;
-        lg_sim_step(sim, event->node, &happens);
+        if (mine)
+            end_hooks(sim, event);
         return;
     case LG_SIM_TIMER:
         if (!mine)

@@ -214,6 +214,38 @@ static json_t *legion_json(const struct lg_stats_legion *legion, int *err)
     return o;
 }
 
+static json_t *signals_json(const struct lg_stats *stats, int *err)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < stats->signal_count; i++) {
+        const struct lg_stats_signal *signal = &stats->signals[i];
+        json_t *o = json_object();
+        set(o, "signal", number(signal->number), err);
+        set(o, "count", number(signal->count), err);
+        set(o, "last", json_integer(signal->last_s), err);
+        set(o, "from", text(signal->from), err);
+        append(list, o, err);
+    }
+    return list;
+}
+
+static json_t *alarms_json(const struct lg_stats *stats, int *err)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < stats->alarm_count; i++) {
+        const struct lg_stats_alarm *alarm = &stats->alarms[i];
+        json_t *o = json_object();
+        set(o, "name", text(alarm->name), err);
+        set(o, "action", text(alarm->action), err);
+        set(o, "count", number(alarm->count), err);
+        set(o, "suppressed", number(alarm->suppressed), err);
+        set(o, "failures", number(alarm->failures), err);
+        set(o, "last", json_integer(alarm->last_s), err);
+        append(list, o, err);
+    }
+    return list;
+}
+
 static void set_lists(json_t *root, const struct lg_stats *stats, int *err)
 {
     json_t *sockets = json_array();
@@ -232,6 +264,8 @@ static void set_lists(json_t *root, const struct lg_stats *stats, int *err)
     set(root, "workers", workers, err);
     set(root, "crons", json_array(), err);
     set(root, "legions", legions, err);
+    set(root, "signals", signals_json(stats, err), err);
+    set(root, "alarms", alarms_json(stats, err), err);
 }
 
 static int append_dump(const char *bytes, size_t len, void *out)

@@ -115,6 +115,23 @@ struct lg_stats_legion {
     size_t check_count;
 };
 
+/* One of 0 to 255 that was raised. */
+struct lg_stats_signal {
+    unsigned number;
+    uint64_t count;
+    int64_t last_s;   /* Unix time */
+    const char *from; /* who raised it last */
+};
+
+struct lg_stats_alarm {
+    const char *name;
+    const char *action; /* "cmd", "log", "signal" */
+    uint64_t count;
+    uint64_t suppressed; /* repetitions within alarm-freq */
+    uint64_t failures;
+    int64_t last_s; /* Unix time; 0 = never */
+};
+
 struct lg_stats {
     const char *version;
     pid_t pid;
@@ -127,6 +144,10 @@ struct lg_stats {
     size_t worker_count;
     const struct lg_stats_legion *legions;
     size_t legion_count;
+    const struct lg_stats_signal *signals;
+    size_t signal_count;
+    const struct lg_stats_alarm *alarms;
+    size_t alarm_count;
 };
 
 /* Appends one JSON object and a newline. 0 or -LG_E_NOMEM (`out` as it was). */

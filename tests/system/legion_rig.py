@@ -125,12 +125,16 @@ class Uwsgi:
 
 
 def crash(program):
-    """SIGKILL for every process of a Legatus node, as when its machine fails."""
-    for pid in marked(program.mark):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    """SIGKILL for every process of a Legatus node, as when its machine fails. None of them
+    has time to see another's end: all are stopped, the master first, and it ends last (its
+    end would make those of its children that are stopped go on)."""
+    pids = sorted(marked(program.mark), key=lambda pid: pid != program.pid)
+    for number, order in ((signal.SIGSTOP, pids), (signal.SIGKILL, reversed(pids))):
+        for pid in order:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
     program.process.wait(10)
 
 

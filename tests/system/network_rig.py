@@ -18,7 +18,8 @@ class Network:
     """A bridge in a namespace of its own, and `count` namespaces with one eth0 each,
     10.99.0.1 and on."""
 
-    def __init__(self, count):
+    def __init__(self, count, subnet="10.99.0"):
+        self.subnet = subnet
         tag = "lg" + uuid.uuid4().hex[:6]
         self.switch = tag + "s"
         self.names = [f"{tag}{i}" for i in range(count)]
@@ -34,7 +35,7 @@ class Network:
             ip("link", "add", f"port{i}", "type", "veth", "peer", "name", "eth0", "netns", name,
                namespace=self.switch)
             ip("link", "set", f"port{i}", "master", "br0", "up", namespace=self.switch)
-            ip("addr", "add", f"10.99.0.{i + 1}/24", "dev", "eth0", namespace=name)
+            ip("addr", "add", f"{self.subnet}.{i + 1}/24", "dev", "eth0", namespace=name)
             ip("link", "set", "lo", "up", namespace=name)
             ip("link", "set", "eth0", "up", namespace=name)
             ip("route", "add", "224.0.0.0/4", "dev", "eth0", namespace=name)

@@ -21,6 +21,7 @@ struct event {
     size_t node;
     unsigned life; /* of the node; events for an earlier life are void */
     unsigned hook; /* HOOK_ENDS: which run */
+    bool of_member;
     bool failed;
     size_t len;
     char *data;
@@ -29,8 +30,8 @@ struct event {
 struct node {
     struct lg_legion *legion; /* NULL = not running */
     unsigned life;
-    unsigned hook; /* runs so far */
-    bool hook_runs;
+    unsigned hook, member_hook; /* runs so far */
+    bool hook_runs, member_hook_runs;
     int64_t deadline_ms;
     int64_t paused_until_ms;
     int64_t skew_ms;
@@ -147,17 +148,20 @@ static void count_overlap(struct world *world)
     world->overlaps += owners > 1;
 }
 
-static void run_hooks(struct world *world, size_t at, const struct lg_legion_phase *phase)
+static void run_hooks(
+    struct world *world, size_t at, const struct lg_legion_phase *phase, bool of_member)
 {
     struct node *node = &world->nodes[at];
     char line[320];
     snprintf(line, sizeof line, "run %s%s%s", lg_legion_phase_name(phase->kind),
         phase->who.name[0] ? " " : "", phase->who.name);
     trace(world, at, line);
-    assert(!node->hook_runs); /* never two at once */
-    node->hook_runs = true;
-    node->hook++;
-    node->phase = phase->kind;
+    bool *runs = of_member ? &node->member_hook_runs : &node->hook_runs;
+    assert(!*runs); /* never two at once */
+    *runs = true;
+    unsigned run = ++*(of_member ? &node->member_hook : &node->hook);
+    if (!of_member)
+        node->phase = phase->kind;
     if (phase->kind == LG_PHASE_LORD) {
         node->owns = true;
         count_overlap(world);
@@ -166,7 +170,8 @@ static void run_hooks(struct world *world, size_t at, const struct lg_legion_pha
                     .kind = HOOK_ENDS,
                     .node = at,
                     .life = node->life,
-                    .hook = node->hook,
+                    .hook = run,
+                    .of_member = of_member,
                     .failed = node->hooks[phase->kind].failed});
 }
 
@@ -211,7 +216,9 @@ static void obey(struct world *world, size_t at, const struct lg_legion_update *
                         .failed = true});
     }
     if (update->run_hooks)
-        run_hooks(world, at, &update->phase);
+        run_hooks(world, at, &update->phase, false);
+    if (update->run_member_hooks)
+        run_hooks(world, at, &update->member_phase, true);
     if (update->announce)
         send_all(world, at, &update->message, NULL);
     if (update->answer)
@@ -252,7 +259,7 @@ void world_start(struct world *world, size_t at)
     const struct world_node *model = &world->setup.nodes[at];
     assert(!node->legion);
     node->life++;
-    node->hook_runs = false;
+    node->hook_runs = node->member_hook_runs = false;
     node->owns = false;
     node->name[0] = (char)('a' + at);
     memcpy(node->uuid, "00000000-0000-4000-8000-000000000000", sizeof node->uuid);
@@ -376,9 +383,15 @@ void world_skew(struct world *world, size_t node, int64_t ms)
 static void end_hooks(struct world *world, const struct event *event)
 {
     struct node *node = &world->nodes[event->node];
-    if (!node->legion || node->life != event->life || node->hook != event->hook || !node->hook_runs)
+    bool *runs = event->of_member ? &node->member_hook_runs : &node->hook_runs;
+    unsigned run = event->of_member ? node->member_hook : node->hook;
+    if (!node->legion || node->life != event->life || run != event->hook || !*runs)
         return;
-    node->hook_runs = false;
+    *runs = false;
+    if (event->of_member) {
+        step(world, event->node, LG_EVENT_MEMBER_HOOK_DONE, NULL, event->failed);
+        return;
+    }
     if (node->phase == LG_PHASE_UNLORD)
         node->owns = false;
     step(world, event->node, LG_EVENT_HOOK_DONE, NULL, event->failed);

@@ -225,11 +225,17 @@ static void hooks(void **state)
     expect(HEAD A NODE "legion-setup = a cmd:\nlegion-death = a signal:256\n",
         "t.ini:5: error: legion-setup: expected a command after the colon\n"
         "t.ini:6: error: legion-death: signal \"256\": expected a number from 0 to 255\n");
-    expect(HEAD A NODE "legion-join = a signal:17\nlegion-node-left = a alarm:mail gone\n",
-        "t.ini:5: warning: legion-join: signals and alarms are not delivered yet, only written to "
-        "the log\n"
-        "t.ini:6: warning: legion-node-left: signals and alarms are not delivered yet, only "
-        "written to the log\n");
+    expect(HEAD A NODE "legion-join = a signal:17\nlegion-node-left = a alarm:mail gone\n"
+                       "alarm = mail cmd:mail root\n",
+        "");
+    expect(HEAD A NODE "alarm = mail cmd:mail root\nlegion-lord = a alarm:mial up\n"
+                       "legion-lord = a alarm:mail\nlegion-lord = a alarm:\n",
+        "t.ini:6: error: legion-lord: unknown alarm \"mial\": expected one that is defined, as in "
+        "alarm = mial cmd:mail root\n"
+        "t.ini:7: error: legion-lord: expected the alarm's name and a message of at most 2048 "
+        "bytes\n"
+        "t.ini:8: error: legion-lord: unknown alarm \"\": expected one that is defined, as in "
+        "alarm = NAME cmd:mail root\n");
     expect(HEAD A NODE "legion-lord = a log:100% ok: really\nlegion-lord = a exec:a:b c:d\n", "");
 }
 
@@ -337,7 +343,8 @@ static void order_in_the_file_is_free(void **state)
     plan_of(HEAD "legion-lord = a cmd:one\n" NODE "legion-freq = 0.25\nlegion-tolerance = 1500ms\n"
                  "legion-scroll = a some text\nlegion-hook-timeout = 2\n"
                  "legion = a 127.0.0.1:4242 0 aes-128-cbc:se:cret iv\n"
-                 "legion-lord = a log:two\n",
+                 "legion-lord = a log:two\nlegion-lord = a alarm:m  some text \n"
+                 "legion-lord = a signal:255\nalarm = m log:\n",
         &plan);
     const struct lg_legion_plan *a = plan.legions[0];
     assert_int_equal(plan.count, 1);
@@ -347,9 +354,13 @@ static void order_in_the_file_is_free(void **state)
     assert_true(lg_slice_eq(a->iv, LG_SLICE("iv")));
     assert_string_equal(a->scroll, "some text");
     assert_int_equal(a->node_count, 1);
-    assert_int_equal(a->hook_count, 2);
+    assert_int_equal(a->hook_count, 4);
     assert_string_equal(a->hooks[0].argument, "one");
     assert_int_equal(a->hooks[1].action, LG_ACTION_LOG);
+    assert_string_equal(a->hooks[2].alarm, "m");
+    assert_string_equal(a->hooks[2].argument, "some text");
+    assert_int_equal(a->hooks[3].signal, 255);
+    assert_false(plan.has_legion_alarm);
     assert_int_equal(plan.freq_ms, 250);
     assert_int_equal(plan.tolerance_ms, 1500);
     assert_int_equal(plan.skew_tolerance_ms, 60000);

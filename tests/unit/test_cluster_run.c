@@ -6,6 +6,7 @@
 #include "conf_world.h"
 #include "legatus/plugin.h"
 #include "log/log.h"
+#include "shm/calls.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -325,7 +326,8 @@ static void master_undoes_what_a_dead_process_held(void **state)
 {
     struct rig *rig = *state;
     start(rig, 0,
-        LONE HOOKS("a") "legion-unlord = x cmd:echo $LEGION_PHASE >>@/story; sleep 60\n"
+        LONE HOOKS("a") "legion-unlord = x cmd:echo $LEGION_PHASE >>@/story; "
+                        "test -e @/once && exit; touch @/once; sleep 60\n"
                         "legion-unlord = x cmd:echo last >>@/story\n"
                         "legion-hook-timeout = 0.5\n");
     int pids[4];
@@ -336,8 +338,9 @@ static void master_undoes_what_a_dead_process_held(void **state)
     assert_false(lg_shm_is_lord(rig->nodes[0].shm, "x"));
     int status;
     assert_int_equal(waitpid(pids[0], &status, 0), pids[0]);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1); /* one was killed */
-    assert_string_equal(contents(rig, "story"), "a setup\na lord\na unlord\nunlord\nlast\n");
+    assert_int_equal(status, 0); /* one was killed: all again */
+    assert_string_equal(contents(rig, "story"),
+        "a setup\na lord\na unlord\nunlord\nlast\na unlord\nunlord\nlast\n");
     struct lg_shm_legion *seen = calloc(1, sizeof *seen);
     assert_non_null(seen);
     assert_true(lg_shm_legion_read(rig->nodes[0].shm, 0, seen));
@@ -348,6 +351,31 @@ static void master_undoes_what_a_dead_process_held(void **state)
     free(seen);
     /* Once is enough. */
     assert_int_equal(lg_cluster_rescue(rig->nodes[0].conf, rig->nodes[0].shm, pids, 4), 0);
+}
+
+static void what_cannot_be_undone_raises_the_alarm(void **state)
+{
+    struct rig *rig = *state;
+    start(rig, 0,
+        LONE HOOKS("a") "alarm = legion log:\n"
+                        "legion-unlord = x cmd:exit 3\n");
+    int pids[4], status, tries = 0;
+    wait_lord(rig, 0, true);
+    kill(rig->nodes[0].pid, SIGKILL);
+    join(rig, 0);
+    struct lg_call call = {.kind = LG_CALL_TITLE};
+    assert_int_equal(lg_cluster_rescue(rig->nodes[0].conf, rig->nodes[0].shm, pids, 4), 1);
+    assert_int_equal(waitpid(pids[0], &status, 0), pids[0]);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    for (const char *at = contents(rig, "story"); (at = strstr(at, "a unlord")); at++)
+        tries++;
+    assert_in_range(tries, 2, 6);
+    while (call.kind == LG_CALL_TITLE) /* of the legion process, which nobody read */
+        assert_true(lg_call_take(rig->nodes[0].shm, &call));
+    assert_int_equal(call.kind, LG_CALL_ALARM);
+    assert_string_equal(call.name, "legion");
+    assert_string_equal(call.from, "legion x");
+    assert_non_null(strstr(call.text, "its unlord hooks did not succeed"));
 }
 
 /* ---- Datagrams -------------------------------------------------------------------------- */
@@ -426,6 +454,7 @@ int main(void)
             slow_hooks_are_ended_with_all_their_children, setup, teardown),
         cmocka_unit_test_setup_teardown(second_signal_stops_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(master_undoes_what_a_dead_process_held, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_undone_raises_the_alarm, setup, teardown),
         cmocka_unit_test_setup_teardown(ipv6_and_strangers, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_opened_says_why, setup, teardown),
     };

@@ -429,10 +429,28 @@ static void giving_up_does_not_wait_for_a_notification(void **state)
                                             "13.001 a left b\n"
                                             "13.001 a no quorum 1\n"
                                             "13.001 a cannot\n"
-                                            "13.001 a kill\n"
                                             "13.001 a run unlord\n"
-                                            "13.001 a unlorded\n"
-                                            "13.001 a run node-left b\n");
+                                            "13.001 a unlorded\n");
+    world_run(world, 69000); /* members' own come one after the other */
+    assert_non_null(strstr(world_trace(world), "68.001 a run node-left b\n"));
+    world_free(world);
+}
+
+static void rising_does_not_wait_for_a_notification(void **state)
+{
+    (void)state;
+    struct world_setup setup = three;
+    setup.nodes[0].phases = 1U << LG_PHASE_NODE_JOINED | 1U << LG_PHASE_LORD;
+    struct world *world = world_new(&setup);
+    world_hook(world, 0, LG_PHASE_NODE_JOINED, 60000, false);
+    world_start_all(world);
+    world_run(world, 5500);
+    assert_int_equal(world_lord(world), 0);
+    const char *trace = world_trace(world);
+    const char *rose = strstr(trace, "a run lord\n");
+    assert_non_null(strstr(trace, "a run node-joined b\n"));
+    assert_non_null(rose);
+    assert_null(strstr(trace, "a run node-joined c\n")); /* the first still runs */
     world_free(world);
 }
 
@@ -741,6 +759,7 @@ int main(void)
         cmocka_unit_test(death_on_lord_error_ends),
         cmocka_unit_test(death_runs_node_left),
         cmocka_unit_test(giving_up_does_not_wait_for_a_notification),
+        cmocka_unit_test(rising_does_not_wait_for_a_notification),
         cmocka_unit_test(stop_in_the_middle_of_rising),
         cmocka_unit_test(title_lost_before_its_hooks_undoes_nothing),
         cmocka_unit_test(strangers_messages_are_refused),

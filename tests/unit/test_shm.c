@@ -1,6 +1,6 @@
 /* Shared memory: snapshots are whole, the lease is compared with the clock.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "shm/shm.h"
+#include "shm/calls.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -175,6 +175,36 @@ static void snapshots_are_never_torn(void **state)
     lg_shm_free(shm);
 }
 
+static void calls_are_whole_and_never_block(void **state)
+{
+    (void)state;
+    struct lg_shm *shm;
+    struct lg_call call = {.kind = LG_CALL_ALARM, .from = "me", .name = "mail"}, got;
+    assert_int_equal(lg_shm_new(1, 0, &shm), 0);
+    assert_false(lg_call_take(shm, &got));
+    memset(call.text, 'x', LG_CALL_TEXT_MAX);
+    pid_t pid = fork();
+    assert_return_code(pid, 0);
+    if (pid == 0)
+        _exit(lg_call_send(shm, &call) ? 1 : 0);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_true(lg_call_take(shm, &got));
+    assert_int_equal(got.kind, LG_CALL_ALARM);
+    assert_string_equal(got.name, "mail");
+    assert_string_equal(got.text, call.text);
+    call = (struct lg_call){.kind = LG_CALL_SIGNAL, .number = 255};
+    int err = 0, sent = 0;
+    while (sent < 100000 && (err = lg_call_send(shm, &call)) == 0)
+        sent++;
+    assert_int_equal(err, -LG_E_LIMIT); /* nobody reads */
+    for (int i = 0; i < sent; i++)
+        assert_true(lg_call_take(shm, &got) && got.number == 255);
+    assert_false(lg_call_take(shm, &got));
+    lg_shm_free(shm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +213,7 @@ int main(void)
         cmocka_unit_test(health_is_that_of_workers_which_serve),
         cmocka_unit_test(the_title_ends_with_its_lease),
         cmocka_unit_test(snapshots_are_never_torn),
+        cmocka_unit_test(calls_are_whole_and_never_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,7 @@ static void every_top_key_is_there(void **state)
     json_t *root = render(&stats);
     static const char *const keys[] = {"version", "listen_queue", "listen_queue_errors",
         "signal_queue", "load", "pid", "uid", "gid", "cwd", "daemons", "locks", "caches", "sockets",
-        "workers", "crons", "legions"};
+        "workers", "crons", "legions", "signals", "alarms"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         assert_non_null(json_object_get(root, keys[i]));
     json_decref(root);
