@@ -42,10 +42,10 @@ static uint64_t boottime_us(void)
 static int64_t deaf_since_s(
     const struct lg_node *node, const struct lg_legion_member *member, int64_t now_ms)
 {
-    int64_t age_ms = now_ms - (int64_t)(member->echo_us / 1000);
+    int64_t age_ms = now_ms - (int64_t)(member->heard_us / 1000);
     if (!member->safe || lg_legion_state(node->legion)->mode == LG_MODE_CLASSICAL)
         return 0; /* unknown */
-    if (!member->echo_us)
+    if (!member->heard_us)
         return -1;
     if (age_ms < DEAF_FREQS * node->cluster->plan.freq_ms)
         return 0;

@@ -180,7 +180,7 @@ def test_resign(legion, safe):
     assert time.time() - at < 2
     legion.story.wait("1 lord")
     assert legion.story.told()[-2:] == ["0 unlord", "1 lord"]
-    wait_agree(nodes, 1)
+    wait_for("1 is Lord", lambda: view(nodes[1])["i_am_the_lord"])
     assert re.match(r"site: not Lord: resigned, does not stand for another [0-3] s", why(nodes[0]))
     legion.story.wait("0 lord", count=2)
     assert time.time() - at >= 3
