@@ -357,13 +357,14 @@ size_t lg_control_poll(const struct lg_control *control, struct pollfd *polls, s
     return count;
 }
 
-void lg_control_tick(struct lg_cluster *cluster, int64_t now_ms)
+void lg_control_tick(struct lg_cluster *cluster, bool knocked, int64_t now_ms)
 {
     struct lg_control *control = &cluster->control;
-    accept_some(control, now_ms);
+    if (knocked)
+        accept_some(control, now_ms);
     for (size_t i = 0; i < LG_CONTROL_CLIENTS_MAX; i++) {
         struct lg_control_client *client = &control->clients[i];
-        if (client->fd >= 0 && client->wish == LG_WISH_NONE)
+        if (knocked && client->fd >= 0 && client->wish == LG_WISH_NONE)
             read_line(cluster, client, now_ms);
         if (client->fd >= 0 && client->wish != LG_WISH_NONE)
             look_for_effect(client, now_ms);

@@ -44,8 +44,9 @@ void lg_control_init(struct lg_control *control);
 void lg_control_open(struct lg_control *control, const char *address);
 /* Adds what is to be polled; returns how many. */
 size_t lg_control_poll(const struct lg_control *control, struct pollfd *polls, size_t max);
-/* After a turn of the loop: takes in what has come, answers what took effect. */
-void lg_control_tick(struct lg_cluster *cluster, int64_t now_ms);
+/* After a turn of the loop: takes in what has come, if any has (`knocked`), and
+ * answers what took effect. */
+void lg_control_tick(struct lg_cluster *cluster, bool knocked, int64_t now_ms);
 int64_t lg_control_deadline_ms(const struct lg_control *control);
 /* Those who still wait are told that we leave. */
 void lg_control_close(struct lg_control *control);

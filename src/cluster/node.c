@@ -40,12 +40,13 @@ static uint64_t boottime_us(void)
 /* A member echoes our newest stamp with every announcement of its own. */
 #define DEAF_FREQS 4
 
-static int64_t deaf_since_s(const struct lg_node *node, const struct lg_legion_member *member)
+static int64_t deaf_since_s(
+    const struct lg_node *node, const struct lg_legion_member *member, int64_t now_ms)
 {
-    int64_t age_ms = lg_node_now_ms() - (int64_t)(member->echo_us / 1000);
+    int64_t age_ms = now_ms - (int64_t)(member->heard_us / 1000);
     if (!member->safe || lg_legion_state(node->legion)->mode == LG_MODE_CLASSICAL)
         return 0; /* unknown */
-    if (!member->echo_us)
+    if (!member->heard_us)
         return -1;
     if (age_ms < DEAF_FREQS * node->cluster->plan.freq_ms)
         return 0;
@@ -56,6 +57,7 @@ static void copy_members(struct lg_node *node, struct lg_shm_legion *out)
 {
     size_t count;
     const struct lg_legion *legion = node->legion;
+    int64_t now_ms = lg_node_now_ms();
     const struct lg_legion_member *members = lg_legion_members(legion, &count);
     out->member_count = (uint32_t)(count < LG_MEMBERS_MAX ? count : LG_MEMBERS_MAX);
     for (uint32_t i = 0; i < out->member_count; i++) {
@@ -65,7 +67,7 @@ static void copy_members(struct lg_node *node, struct lg_shm_legion *out)
         member->valor = members[i].who.valor;
         member->checksum = members[i].checksum;
         member->last_seen_s = members[i].seen_s;
-        member->deaf_since_s = deaf_since_s(node, &members[i]);
+        member->deaf_since_s = deaf_since_s(node, &members[i], now_ms);
         member->arbiter = members[i].who.valor == 0;
     }
 }

@@ -24,6 +24,7 @@ struct loop {
     int master_fd;  /* -1 once it has read EOF */
     unsigned stops; /* asked for so far */
     int64_t stopped_ms;
+    size_t control_at, control_count; /* the operators' door, in `polls` */
     struct pollfd polls[POLLS_MAX];
 };
 
@@ -187,7 +188,9 @@ static size_t fill_polls(struct loop *loop, size_t ret_counts[LG_LEGIONS_MAX])
             node->finished ? 0 : lg_links_poll(&node->links, polls + count, POLLS_MAX - count);
         count += ret_counts[i];
     }
-    count += lg_control_poll(&cluster->control, polls + count, POLLS_MAX - count);
+    loop->control_at = count;
+    loop->control_count = lg_control_poll(&cluster->control, polls + count, POLLS_MAX - count);
+    count += loop->control_count;
     return count + lg_outputs_poll(&cluster->outputs, polls + count, POLLS_MAX - count);
 }
 
@@ -199,6 +202,14 @@ static void receive(struct loop *loop, const size_t counts[LG_LEGIONS_MAX])
         for (size_t k = 0; k < counts[i]; k++, at++)
             if (at->revents)
                 lg_node_receive(&loop->cluster->nodes[i], at->fd);
+}
+
+static bool has_knocked(const struct loop *loop)
+{
+    for (size_t i = 0; i < loop->control_count; i++)
+        if (loop->polls[loop->control_at + i].revents)
+            return true;
+    return false;
 }
 
 static bool turn(struct loop *loop)
@@ -223,7 +234,7 @@ static bool turn(struct loop *loop)
         read_master(loop);
     for (size_t i = 0; i < cluster->count; i++)
         lg_node_tick(&cluster->nodes[i]);
-    lg_control_tick(cluster, lg_node_now_ms());
+    lg_control_tick(cluster, has_knocked(loop), lg_node_now_ms());
     reload(loop);
     lg_resolver_tick(&cluster->resolver, lg_node_now_ms());
     lg_outputs_drain(&cluster->outputs);

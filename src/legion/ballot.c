@@ -207,6 +207,8 @@ static void take_echo(struct lg_legion *legion, struct lg_legion_member *member,
     if (ours && said->vote_echo_us > echo_us)
         echo_us = said->vote_echo_us;
     member->echo_us = echo_us <= legion->ballot.stamp_us ? echo_us : 0;
+    if (member->echo_us)
+        member->heard_us = member->echo_us;
 }
 
 void lg_ballot_take(

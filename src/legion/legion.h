@@ -279,6 +279,7 @@ struct lg_legion_member {
     bool safe;                  /* it has our keys; the rest is 0 without them */
     uint64_t id;                /* lg_legion_id of its uuid */
     uint64_t stamp_us, echo_us; /* its newest stamp; the newest of ours it has heard */
+    uint64_t heard_us;          /* the last echo_us that was not 0, for people */
     int64_t promise_ms;
     uint64_t quorum, stand, reach, title, released_us, voted;
     uint64_t vote_epoch, vote_echo_us; /* of its promise to us; 0 = none */

@@ -5,6 +5,7 @@ Lord whose service is broken steps down and is back when it is well."""
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from gluster_rig import EmbeddedBrick
 from legion_rig import Story, crash, hooks, legion_pid, settings, view, wait_agree
+from network_rig import Network
 from program import BINARY, environment, free_ports, marked, run, wait_for
 
 FREQ, TOLERANCE = 0.1, 0.8
@@ -178,7 +180,7 @@ def test_resign(legion, safe):
     assert time.time() - at < 2
     legion.story.wait("1 lord")
     assert legion.story.told()[-2:] == ["0 unlord", "1 lord"]
-    wait_agree(nodes, 1)
+    wait_for("1 is Lord", lambda: view(nodes[1])["i_am_the_lord"])
     assert re.match(r"site: not Lord: resigned, does not stand for another [0-3] s", why(nodes[0]))
     legion.story.wait("0 lord", count=2)
     assert time.time() - at >= 3
@@ -324,6 +326,35 @@ def test_why_names_the_silent_and_the_unheard(legion):
         why(nodes[2])))
     data = json.loads(json.dumps(view(nodes[2])["left"]))
     assert sorted(left["died"] for left in data) == [False, True]
+
+
+@root
+@pytest.mark.skipif(not shutil.which("iptables"), reason="iptables is not installed")
+def test_why_names_the_deaf(legatus, tmp_path):
+    """Node 2 is heard, and hears nobody: node 1 can no longer become Lord with it."""
+    legion = Legion(legatus, tmp_path)
+    net = Network(3)
+    try:
+        net.build()
+        nodes = []
+        for i in range(3):
+            text = legion.text(i)
+            for k, port in enumerate(legion.ports):
+                text = text.replace(f"127.0.0.1:{port}", f"10.99.0.{k + 1}:4242")
+            text = text.replace("stats = 127.0.0.1:{stats}", f"stats = {tmp_path}/stats{i}")
+            nodes.append(legatus(text, wrapper=net.wrapper(i)))
+        legion.story.wait("0 lord")
+        for source in ("10.99.0.1", "10.99.0.2"):
+            subprocess.run([*net.wrapper(2), "iptables", "-A", "INPUT", "-s", source, "-j", "DROP"],
+                           check=True, timeout=10)
+        net.silence(0, True)
+        host = os.uname().nodename
+        wait_for("deaf", lambda: re.search(
+            rf"^site: not Lord: \d of 2 votes, {host} deaf since \d s, {host} silent since \d s$",
+            why(nodes[1]).strip()))
+        assert "0 unlord" in legion.story.told() and "1 lord" not in legion.story.told()
+    finally:
+        net.close()
 
 
 # ---- GlusterFS ----------------------------------------------------------------------------------
