@@ -503,6 +503,7 @@ static void read_numbers(struct reader *r)
     plan->scrolls_max = (size_t)lg_conf_number(conf, LG_OPT_legion_scroll_list_max_size);
     plan->ttl = (int)lg_conf_number(conf, LG_OPT_multicast_ttl);
     plan->loop = (int)lg_conf_number(conf, LG_OPT_multicast_loop);
+    plan->realtime = lg_conf_bool(conf, LG_OPT_legion_realtime);
     read_promises(r);
     if (plan->count == 0 || plan->tolerance_ms >= 5 * plan->freq_ms)
         return;

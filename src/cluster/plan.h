@@ -62,6 +62,7 @@ struct lg_cluster_plan {
     const char *state_path; /* folder or file; NULL = none */
     int64_t start_wait_ms, unlord_grace_ms, preempt_delay_ms;
     bool nopreempt;
+    bool realtime;
     size_t scroll_max, scrolls_max; /* bytes of one, of all */
     int ttl, loop;
 };

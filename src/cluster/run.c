@@ -2,6 +2,7 @@
  * Must not depend on server.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/node.h"
+#include "cluster/realtime.h"
 
 #include "legatus/plugin.h"
 
@@ -149,9 +150,12 @@ static void reload(struct loop *loop)
     cluster->wants_reload = false;
     if (!cluster->load || cluster->load(cluster->load_arg, &conf))
         return;
+    bool was_realtime = cluster->plan.realtime;
     if (lg_cluster_change(cluster, conf, false) == 0)
         lg_log(LG_LOG_INFO, "legion", "the new legion options are in use");
     lg_conf_free(conf);
+    if (was_realtime || cluster->plan.realtime)
+        lg_realtime_set(cluster->plan.realtime);
 }
 
 /* ---- The loop ------------------------------------------------------------------------------- */
@@ -242,6 +246,8 @@ int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
             lg_log(LG_LOG_ERROR, "legion", "%s: out of memory", cluster->nodes[i].plan->name);
             goto out;
         }
+    if (cluster->plan.realtime)
+        lg_realtime_set(true);
     while (!finished(cluster) && loop.stops < 2)
         if (!turn(&loop)) {
             lg_log(LG_LOG_ERROR, "legion", "waiting for events: %s", strerror(errno));
