@@ -31,8 +31,10 @@ void lg_realtime_set(bool on)
             "RLIMIT_RTPRIO "
             "of 1 or more, and in some cgroups a share of real time)",
             strerror(errno));
-    /* Not MCL_FUTURE: beyond RLIMIT_MEMLOCK an allocation would fail. */
-    if (mlockall(MCL_CURRENT))
+    /* Not MCL_FUTURE: beyond RLIMIT_MEMLOCK an allocation would fail. Of the shared
+     * memory most is never used: to bring all of it in would take longer than nodes
+     * wait for each other. */
+    if (mlockall(MCL_CURRENT | MCL_ONFAULT))
         lg_log(LG_LOG_WARN, "legion",
             "legion-realtime: memory may be paged out: %s (it takes CAP_IPC_LOCK, or a larger "
             "RLIMIT_MEMLOCK)",
