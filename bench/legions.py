@@ -280,6 +280,16 @@ class Wires:
                 [*self.wrapper(i), "iptables", "-A", "INPUT", "-i", "eth0", "-m", "statistic",
                  "--mode", "random", "--probability", str(share), "-j", "DROP"], check=True)
 
+    def lost(self):
+        """Packets that were."""
+        total = 0
+        for i in range(len(self.network.names)):
+            listed = subprocess.run(
+                [*self.wrapper(i), "iptables", "-L", "INPUT", "-v", "-x", "-n"],
+                check=True, capture_output=True, text=True).stdout
+            total += sum(int(line.split()[0]) for line in listed.splitlines() if " DROP " in line)
+        return total
+
 
 class Loopback:
     """127.1.x.y in a namespace of its own as the place of many nodes."""
