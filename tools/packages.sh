@@ -18,12 +18,12 @@ packages_demo=(glusterfs-server media-types curl python3 procps)
 packages_test=("${packages_demo[@]}" clang libclang-rt-14-dev llvm-14 clang-format binutils
     libcmocka-dev python3-pytest glusterfs-client uwsgi-core uwsgi-plugin-glusterfs
     uwsgi-plugin-python3 nginx-light iproute2 iputils-ping arping iptables openssl attr util-linux libcap2-bin git)
-# What bench/run needs besides.
+# What bench/run and bench/legion need besides.
 packages_bench=(glusterfs-server glusterfs-client uwsgi-core uwsgi-plugin-glusterfs nginx-light
-    fuse3 wrk media-types python3 procps)
+    fuse3 wrk media-types python3 procps keepalived iproute2 iptables)
 
 # Services that come with those packages and that nobody asked to run.
-packages_services=(nginx:nginx-light glusterd:glusterfs-server glustereventsd:glusterfs-server)
+packages_services=(nginx:nginx-light keepalived:keepalived glusterd:glusterfs-server glustereventsd:glusterfs-server)
 
 packages_missing() { # NAME... -> those not installed, one a line
     local name

@@ -141,6 +141,7 @@ int lg_cluster_new(const struct lg_conf *conf, struct lg_shm *shm, struct lg_clu
         node->plan = cluster->plan.legions[i];
         node->index = (unsigned)i;
         node->links.fd = -1;
+        node->links.ready_fd = -1;
         node->memory.lock_fd = -1;
         cluster->links[i] = &node->links;
         err = open_node(cluster, node);

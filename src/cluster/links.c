@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #define FAILED_EVERY_MS    10000
@@ -18,7 +19,8 @@
 int lg_links_open(struct lg_links *links, const struct lg_legion_plan *plan, int ttl, int loop)
 {
     char why[LG_WHY_SIZE] = "";
-    *links = (struct lg_links){.legion = plan->name, .addr_text = plan->addr_text, .fd = -1};
+    *links = (struct lg_links){
+        .legion = plan->name, .addr_text = plan->addr_text, .fd = -1, .ready_fd = -1};
     int err = lg_address_listen(&plan->address, ttl, loop, &links->fd, &links->bound, why);
     if (err) {
         lg_log(LG_LOG_ERROR, "legion", "%s: %s: %s", plan->name, plan->addr_text,
@@ -29,18 +31,31 @@ int lg_links_open(struct lg_links *links, const struct lg_legion_plan *plan, int
     return 0;
 }
 
-static void drop(struct lg_link *link)
+static bool watch(const struct lg_links *links, int fd)
 {
-    if (link->fd >= 0)
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    return epoll_ctl(links->ready_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* What is closed would leave `ready_fd` by itself, were it not for a hook that is just
+ * beginning and has our sockets still: so it is taken out. */
+static void drop(const struct lg_links *links, struct lg_link *link)
+{
+    if (link->fd >= 0) {
+        (void)epoll_ctl(links->ready_fd, EPOLL_CTL_DEL, link->fd, NULL);
         close(link->fd);
+    }
     link->fd = -1;
 }
 
 void lg_links_close(struct lg_links *links)
 {
     for (size_t i = 0; i < links->count; i++)
-        drop(&links->all[i]);
+        drop(links, &links->all[i]);
     links->count = 0;
+    if (links->ready_fd >= 0)
+        close(links->ready_fd);
+    links->ready_fd = -1;
     if (links->fd < 0)
         return;
     close(links->fd);
@@ -98,7 +113,7 @@ void lg_links_set(struct lg_links *links, const struct lg_legion_plan *plan)
             resolve_plain(links, link);
     }
     for (size_t i = 0; i < old_count; i++)
-        drop(&old[i]);
+        drop(links, &old[i]);
 }
 
 /* ---- Connected sockets --------------------------------------------------------------------- */
@@ -123,7 +138,7 @@ static int connect_one(const struct lg_links *links, const struct lg_endpoint *t
     if (fd < 0)
         return -1;
     if (set_reuse(fd, 1) && bind(fd, own, links->bound.len) == 0 &&
-        connect(fd, (const struct sockaddr *)&to->addr, to->len) == 0)
+        connect(fd, (const struct sockaddr *)&to->addr, to->len) == 0 && watch(links, fd))
         return fd;
     close(fd);
     return -1;
@@ -154,13 +169,17 @@ static void connect_missing(struct lg_links *links)
     set_reuse_all(links, 0);
 }
 
-void lg_links_start(struct lg_links *links)
+int lg_links_start(struct lg_links *links)
 {
     char byte;
+    links->ready_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (links->ready_fd < 0 || !watch(links, links->fd))
+        return -LG_E_SYS;
     for (int i = 0; i < STALE_MAX; i++)
         if (recv(links->fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC) < 0)
             break;
     connect_missing(links);
+    return 0;
 }
 
 /* ---- Sending ------------------------------------------------------------------------------- */
@@ -191,7 +210,7 @@ static int send_one(
             return 0;
         int err = errno;
         if (worth_a_line(err)) /* its route or our address may have changed */
-            drop(link);
+            drop(links, link);
         return err;
     }
     const struct sockaddr *to = (const struct sockaddr *)&link->endpoint.addr;
@@ -271,14 +290,19 @@ void lg_links_failed(struct lg_links *links, int fd, int err, int64_t now_ms)
         }
 }
 
-size_t lg_links_poll(const struct lg_links *links, struct pollfd *polls, size_t max)
+size_t lg_links_ready(const struct lg_links *links, int ret_fds[LG_NODES_MAX + 1])
 {
+    struct epoll_event events[LG_NODES_MAX + 1];
+    int got = epoll_wait(links->ready_fd, events, LG_NODES_MAX + 1, 0);
     size_t count = 0;
-    for (size_t i = 0; i < links->count && count + 1 < max; i++)
-        if (links->all[i].fd >= 0)
-            polls[count++] = (struct pollfd){.fd = links->all[i].fd, .events = POLLIN};
-    if (count < max)
-        polls[count++] = (struct pollfd){.fd = links->fd, .events = POLLIN};
+    bool is_open_ready = false;
+    for (int i = 0; i < got; i++)
+        if (events[i].data.fd == links->fd)
+            is_open_ready = true;
+        else
+            ret_fds[count++] = events[i].data.fd;
+    if (is_open_ready)
+        ret_fds[count++] = links->fd;
     return count;
 }
 
@@ -292,7 +316,7 @@ bool lg_links_resolved(struct lg_links *links, size_t index, const struct lg_end
     struct lg_link *link = &links->all[index];
     if (lg_endpoint_eq(&link->endpoint, endpoint))
         return false;
-    drop(link);
+    drop(links, link);
     link->endpoint = *endpoint;
     link->is_self = lg_endpoint_eq(endpoint, &links->bound);
     links->reconnect_ms = 0;

@@ -10,8 +10,6 @@
 
 #include "cluster/plan.h"
 
-#include <poll.h>
-
 struct lg_link {
     const char *text; /* as configured */
     const struct lg_address *address;
@@ -30,7 +28,8 @@ struct lg_link {
 
 struct lg_links {
     const char *legion, *addr_text;
-    int fd; /* the open one; -1 = none */
+    int fd;       /* the open one; -1 = none */
+    int ready_fd; /* epoll over it and the connected ones; -1 before lg_links_start */
     struct lg_endpoint bound;
     int64_t said_ms;       /* when a failure was last logged */
     int64_t reconnect_ms;  /* links without a socket are tried again then */
@@ -45,8 +44,9 @@ int lg_links_open(
     struct lg_links *links, const struct lg_legion_plan *plan, int ttl, int loop) LG_MUST_USE;
 /* The nodes of `plan` from now on; what stays the same keeps its socket. */
 void lg_links_set(struct lg_links *links, const struct lg_legion_plan *plan);
-/* Legion process: empties the open socket of what came before it, connects. */
-void lg_links_start(struct lg_links *links);
+/* Legion process: empties the open socket of what came before it, connects. 0 or
+ * -LG_E_SYS. */
+int lg_links_start(struct lg_links *links) LG_MUST_USE;
 void lg_links_close(struct lg_links *links);
 
 void lg_links_send(struct lg_links *links, const char *datagram, size_t len, int64_t now_ms);
@@ -57,8 +57,9 @@ void lg_links_answer(struct lg_links *links, const struct lg_endpoint *to, const
 void lg_links_heard(struct lg_links *links, int fd, int64_t now_ms);
 /* A connected socket had bad news of an earlier datagram, when it was read. */
 void lg_links_failed(struct lg_links *links, int fd, int err, int64_t now_ms);
-/* Adds the sockets to `polls`, the open one last; returns how many. */
-size_t lg_links_poll(const struct lg_links *links, struct pollfd *polls, size_t max);
+/* Once `ready_fd` is readable: the sockets that are, the open one last. With a hundred
+ * nodes to poll each of them costs more than all the rest. */
+size_t lg_links_ready(const struct lg_links *links, int ret_fds[LG_NODES_MAX + 1]);
 
 /* The address of a name; true when it is another one than before. */
 bool lg_links_resolved(struct lg_links *links, size_t index, const struct lg_endpoint *endpoint);

@@ -604,7 +604,9 @@ int lg_node_start(struct lg_node *node)
     /* Above every counter of a process before us with this uuid: it began earlier
      * and has not sent a million packets a second. */
     lg_seal_start(node->seal, boottime_us());
-    lg_links_start(&node->links);
+    err = lg_links_start(&node->links);
+    if (err)
+        return err;
     feed_start(node);
     feed_fitness(node, was_maintained);
     return 0;

@@ -645,6 +645,7 @@ static void read_numbers(struct reader *r)
     plan->drift_ppm = (unsigned)lg_conf_number(conf, LG_OPT_legion_drift);
     read_control(r);
     plan->has_legion_alarm = has_alarm(r, LG_SLICE(LG_LEGION_ALARM));
+    plan->realtime = lg_conf_bool(conf, LG_OPT_legion_realtime);
     read_promises(r);
     if (plan->count == 0 || plan->tolerance_ms >= 5 * plan->freq_ms)
         return;

@@ -75,6 +75,7 @@ struct lg_cluster_plan {
     unsigned drift_ppm;
     const char *control; /* where operators' commands come; NULL = nowhere */
     bool has_legion_alarm;
+    bool realtime;
     size_t scroll_max, scrolls_max; /* bytes of one, of all */
     int ttl, loop;
 };

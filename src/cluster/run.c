@@ -2,6 +2,7 @@
  * Must not depend on server.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/node.h"
+#include "cluster/realtime.h"
 
 #include "legatus/plugin.h"
 
@@ -15,8 +16,7 @@
 #include <unistd.h>
 
 enum { POLL_SIGNAL, POLL_TIMER, POLL_MASTER, POLL_RESOLVER, POLL_FIXED };
-#define POLLS_MAX                                                                                  \
-    (POLL_FIXED + LG_LEGIONS_MAX * (LG_NODES_MAX + 1) + LG_OUTPUTS_MAX + LG_CONTROL_CLIENTS_MAX + 1)
+#define POLLS_MAX (POLL_FIXED + LG_LEGIONS_MAX + LG_OUTPUTS_MAX + LG_CONTROL_CLIENTS_MAX + 1)
 
 struct loop {
     struct lg_cluster *cluster;
@@ -155,11 +155,14 @@ static void reload(struct loop *loop)
     cluster->wants_reload = false;
     if (!cluster->load || cluster->load(cluster->load_arg, &conf))
         return;
+    bool was_realtime = cluster->plan.realtime;
     if (lg_cluster_change(cluster, conf, false) == 0) {
         lg_control_open(&cluster->control, cluster->plan.control);
         lg_log(LG_LOG_INFO, "legion", "the new legion options are in use");
     }
     lg_conf_free(conf);
+    if (was_realtime || cluster->plan.realtime)
+        lg_realtime_set(cluster->plan.realtime);
 }
 
 /* ---- The loop ------------------------------------------------------------------------------- */
@@ -172,8 +175,7 @@ static bool finished(const struct lg_cluster *cluster)
     return true;
 }
 
-/* ret_counts: how many sockets each node has among them, after the fixed ones. */
-static size_t fill_polls(struct loop *loop, size_t ret_counts[LG_LEGIONS_MAX])
+static size_t fill_polls(struct loop *loop)
 {
     struct lg_cluster *cluster = loop->cluster;
     struct pollfd *polls = loop->polls;
@@ -183,10 +185,9 @@ static size_t fill_polls(struct loop *loop, size_t ret_counts[LG_LEGIONS_MAX])
     polls[POLL_RESOLVER] = (struct pollfd){.fd = cluster->resolver.fd, .events = POLLIN};
     size_t count = POLL_FIXED;
     for (size_t i = 0; i < cluster->count; i++) {
-        struct lg_node *node = &cluster->nodes[i];
-        ret_counts[i] =
-            node->finished ? 0 : lg_links_poll(&node->links, polls + count, POLLS_MAX - count);
-        count += ret_counts[i];
+        const struct lg_node *node = &cluster->nodes[i];
+        int fd = node->finished ? -1 : node->links.ready_fd;
+        polls[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
     }
     loop->control_at = count;
     loop->control_count = lg_control_poll(&cluster->control, polls + count, POLLS_MAX - count);
@@ -195,13 +196,17 @@ static size_t fill_polls(struct loop *loop, size_t ret_counts[LG_LEGIONS_MAX])
 }
 
 /* Of each node the open socket, which a flood may fill, is last. */
-static void receive(struct loop *loop, const size_t counts[LG_LEGIONS_MAX])
+static void receive(struct loop *loop)
 {
-    const struct pollfd *at = loop->polls + POLL_FIXED;
-    for (size_t i = 0; i < loop->cluster->count; i++)
-        for (size_t k = 0; k < counts[i]; k++, at++)
-            if (at->revents)
-                lg_node_receive(&loop->cluster->nodes[i], at->fd);
+    int fds[LG_NODES_MAX + 1];
+    for (size_t i = 0; i < loop->cluster->count; i++) {
+        struct lg_node *node = &loop->cluster->nodes[i];
+        if (!loop->polls[POLL_FIXED + i].revents)
+            continue;
+        size_t count = lg_links_ready(&node->links, fds);
+        for (size_t k = 0; k < count; k++)
+            lg_node_receive(node, fds[k]);
+    }
 }
 
 static bool has_knocked(const struct loop *loop)
@@ -215,9 +220,8 @@ static bool has_knocked(const struct loop *loop)
 static bool turn(struct loop *loop)
 {
     struct lg_cluster *cluster = loop->cluster;
-    size_t counts[LG_LEGIONS_MAX];
     const struct pollfd *polls = loop->polls;
-    size_t count = fill_polls(loop, counts);
+    size_t count = fill_polls(loop);
     arm_timer(loop);
     if (poll(loop->polls, (nfds_t)count, -1) < 0)
         return errno == EINTR;
@@ -225,7 +229,7 @@ static bool turn(struct loop *loop)
     if (polls[POLL_TIMER].revents && read(loop->timer_fd, &expirations, sizeof expirations) < 0 &&
         errno != EAGAIN)
         return false;
-    receive(loop, counts);
+    receive(loop);
     if (polls[POLL_RESOLVER].revents)
         lg_resolver_read(&cluster->resolver);
     if (polls[POLL_SIGNAL].revents)
@@ -261,12 +265,17 @@ int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
         lg_log(LG_LOG_ERROR, "legion", "signals and timers: %s", strerror(errno));
         goto out;
     }
-    for (size_t i = 0; i < cluster->count; i++)
-        if (lg_node_start(&cluster->nodes[i])) {
-            lg_log(LG_LOG_ERROR, "legion", "%s: out of memory", cluster->nodes[i].plan->name);
+    for (size_t i = 0; i < cluster->count; i++) {
+        int err = lg_node_start(&cluster->nodes[i]);
+        if (err) {
+            lg_log(
+                LG_LOG_ERROR, "legion", "%s: %s", cluster->nodes[i].plan->name, lg_err_text(err));
             goto out;
         }
+    }
     lg_control_open(&cluster->control, cluster->plan.control);
+    if (cluster->plan.realtime)
+        lg_realtime_set(true);
     while (!finished(cluster) && loop.stops < 2)
         if (!turn(&loop)) {
             lg_log(LG_LOG_ERROR, "legion", "waiting for events: %s", strerror(errno));

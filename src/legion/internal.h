@@ -54,6 +54,7 @@ struct lg_ballot {
     bool stirred;  /* in this step: something that an election may hang on */
     size_t voters; /* members whose promise to us we know of */
     bool freed;    /* in this step: from our promise */
+    bool lapsed;   /* in this step: our promise to another has run out */
     char lord_spoke[LG_LEGION_UUID_LEN + 1]; /* in this step: one we answer */
 
     int64_t *ends; /* room for sorting */

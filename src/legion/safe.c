@@ -171,8 +171,10 @@ static const struct lg_legion_member *best_of(const struct lg_legion *legion, bo
 static void forget_old_promise(struct lg_legion *legion)
 {
     struct lg_promise *promise = &legion->ballot.promise;
-    if (promise->epoch && promise->until_ms <= legion->now_ms)
-        *promise = (struct lg_promise){0};
+    if (!promise->epoch || promise->until_ms > legion->now_ms)
+        return;
+    legion->ballot.lapsed = !promise->own;
+    *promise = (struct lg_promise){0};
 }
 
 /* Renews for one that holds the title or is the best; free, votes for the best. */
@@ -204,8 +206,9 @@ static bool has_others_votes(const struct lg_legion *legion)
     return legion->ballot.votes > (legion->ballot.promise.own ? 1U : 0U);
 }
 
-/* Votes on the timer, to answer a Lord, after a release; for ourselves also as soon as
- * somebody does. */
+/* Votes on the timer, to answer a Lord, after a release; for another as soon as nothing
+ * binds us any more, and for ourselves as soon as somebody does: whoever lost a Lord's
+ * last packets and hears it again a moment later has then given nothing away. */
 static void ballot_round(struct lg_legion *legion, const struct lg_legion_member *best, bool self,
     struct lg_legion_update *update)
 {
@@ -217,7 +220,7 @@ static void ballot_round(struct lg_legion *legion, const struct lg_legion_member
         self = false;
     bool lord =
         ballot->lord_spoke[0] && promise->epoch && lg_uuid_same(promise->uuid, ballot->lord_spoke);
-    if (legion->tick || lord || ballot->freed || ballot->released ||
+    if (legion->tick || lord || ballot->freed || ballot->released || (ballot->lapsed && !self) ||
         (self && !promise->epoch && has_others_votes(legion)))
         vote(legion, best, self, update);
     /* What we got and do not want is given back. */
@@ -253,6 +256,7 @@ void lg_safe_expire(struct lg_legion *legion, struct lg_legion_update *update)
     struct lg_legion_state *state = &legion->state;
     ballot->released = false;
     ballot->freed = false;
+    ballot->lapsed = false;
     ballot->stirred = false;
     ballot->lord_spoke[0] = '\0';
     forget_old_promise(legion);
@@ -367,7 +371,7 @@ static bool nothing_new(const struct lg_legion *legion)
 {
     const struct lg_ballot *ballot = &legion->ballot;
     return legion->received && !legion->tick && !ballot->stirred && !ballot->freed &&
-           !ballot->released && !ballot->voters && !ballot->promise.own &&
+           !ballot->lapsed && !ballot->released && !ballot->voters && !ballot->promise.own &&
            legion->state.role == LG_ROLE_FOLLOWER;
 }
 
@@ -414,13 +418,14 @@ struct lg_legion_member *lg_safe_answer(struct lg_legion *legion)
 {
     const struct lg_ballot *ballot = &legion->ballot;
     const struct lg_promise *promise = &ballot->promise;
-    if (!promise->epoch || promise->own || (!ballot->freed && !ballot->lord_spoke[0]))
+    bool free = ballot->freed || ballot->lapsed;
+    if (!promise->epoch || promise->own || (!free && !ballot->lord_spoke[0]))
         return NULL;
     struct lg_legion_member *member = lg_roster_by_uuid(&legion->roster, promise->uuid);
-    if (!member || (!ballot->freed && !lg_uuid_same(ballot->lord_spoke, promise->uuid)) ||
+    if (!member || (!free && !lg_uuid_same(ballot->lord_spoke, promise->uuid)) ||
         promise->echo_us != member->stamp_us)
         return NULL;
-    if (member->answered_ms != INT64_MIN && !ballot->freed &&
+    if (member->answered_ms != INT64_MIN && !free &&
         legion->now_ms - member->answered_ms < (legion->setup.freq_ms + 1) / 2)
         return NULL;
     member->answered_ms = legion->now_ms;

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from program import children, free_ports, marked, wait_for
+from program import children, free_ports, marked, proc_status, wait_for
 
 LEGION = """
 legion = solo 127.0.0.1:{port} 10 aes-128-cbc:secret
@@ -159,3 +159,39 @@ def test_a_legion_alone_needs_no_worker(legatus):
     node = legatus(f"legion = solo 127.0.0.1:{port} 0 aes-128-cbc:secret")
     assert len(children(node.pid)) == 1
     assert node.stop() == 0
+
+
+def policy(pid):
+    """Its scheduling policy: 0 = ordinary, 2 = round robin."""
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rsplit(")", 1)[1].split()[38])
+
+
+REALTIME = (  # a hook tells of its own process
+    "legion-realtime = true\n"
+    "legion-lord = solo cmd:cut -d' ' -f41 /proc/self/stat >> {hooks}; "
+    "grep -c 'VmLck:[^1-9]* 0 kB' /proc/self/status >> {hooks}\n"
+)
+
+
+def test_realtime_is_for_the_legion_process_alone(legatus, tmp_path):
+    solo = Solo(legatus, tmp_path, more=REALTIME.format(hooks=tmp_path / "hooks"))
+    solo.wait_hooks("0", "1", "lord")
+    assert policy(solo.pid()) == 2 and proc_status(solo.pid())["VmLck"].split()[0] != "0"
+    others = [pid for pid in marked(solo.web.mark) if pid != solo.pid()]
+    assert solo.web.pid in others and {policy(pid) for pid in others} == {0}
+    solo.web.write(solo.text + "http-socket = {http}\n")
+    solo.web.signal(signal.SIGHUP)
+    solo.web.wait_log("the new legion options are in use")
+    wait_for("ordinary", lambda: policy(solo.pid()) == 0)
+    assert proc_status(solo.pid())["VmLck"].split()[0] == "0"
+
+
+def test_realtime_that_is_not_permitted_is_said(legatus, tmp_path):
+    wrapper = ["prlimit", "--rtprio=0", "--memlock=65536", "setpriv", "--bounding-set",
+               "-sys_nice,-ipc_lock,-sys_resource", "--inh-caps", "-sys_nice,-ipc_lock"]
+    web = legatus("legion-realtime = true\nlegion = solo 127.0.0.1:{port} 10 aes-128-cbc:secret\n"
+                  "legion-freq = 200ms\nlegion-tolerance = 1500ms\n", wrapper=wrapper, wait=False)
+    web.wait_log("legion-realtime: no real-time scheduling: Operation not permitted .*CAP_SYS_NICE")
+    web.wait_log("legion-realtime: memory may be paged out: .*RLIMIT_MEMLOCK")
+    web.wait_log("i am now the Lord of the Legion solo")

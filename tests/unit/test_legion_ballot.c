@@ -235,10 +235,11 @@ static void promise_runs_from_the_receipt(void **state)
     hear(&bench, 'c', 99, better);
     run(&bench, 107300); /* bound, and b is not renewed: c is better */
     assert_true(now->promised_epoch == candidate.stand);
-    run(&bench, 107301);
-    assert_true(now->promised_epoch == 0);
-    run(&bench, 108000);
+    run(&bench, 107301); /* free: c learns of it at once, the others on the timer */
     assert_true(now->promised_epoch == better.stand);
+    assert_true(bench.update.answer && !bench.update.announce);
+    assert_string_equal(bench.update.answer_to.uuid, now->promised_uuid);
+    assert_true(bench.update.message.ballot.vote_epoch == better.stand);
     close_bench(&bench);
 }
 

@@ -75,12 +75,12 @@ static void three_nodes_fail_over_and_back(void **state)
     assert_string_equal(world_trace(world), "20.000 a is killed\n"
                                             "25.001 b left a\n"
                                             "25.001 c left a\n"
-                                            "26.001 b quorum 2\n"
-                                            "26.001 b attempting\n"
-                                            "26.001 b run lord\n"
-                                            "26.001 b LORD\n"
-                                            "26.002 c quorum 2\n"
-                                            "26.002 c lord is b\n");
+                                            "25.003 b quorum 2\n"
+                                            "25.003 b attempting\n"
+                                            "25.003 b run lord\n"
+                                            "25.003 b LORD\n"
+                                            "25.004 c quorum 2\n"
+                                            "25.004 c lord is b\n");
     world_start(world, 0); /* back after its promise's length: b stops first */
     world_run(world, 60000);
     assert_string_equal(world_trace(world), "40.000 a waiting 5000\n"
@@ -167,12 +167,12 @@ static void paused_lord_is_lord_no_more(void **state)
     }
     assert_string_equal(world_trace(world), "25.001 b left a\n"
                                             "25.001 c left a\n"
-                                            "26.001 b quorum 2\n"
-                                            "26.001 b attempting\n"
-                                            "26.001 b run lord\n"
-                                            "26.001 b LORD\n"
-                                            "26.002 c quorum 2\n"
-                                            "26.002 c lord is b\n");
+                                            "25.003 b quorum 2\n"
+                                            "25.003 b attempting\n"
+                                            "25.003 b run lord\n"
+                                            "25.003 b LORD\n"
+                                            "25.004 c quorum 2\n"
+                                            "25.004 c lord is b\n");
     world_run(world, 41500);
     assert_string_equal(world_trace(world), "40.000 a paused\n"
                                             "40.000 a no quorum 0\n"
@@ -182,7 +182,7 @@ static void paused_lord_is_lord_no_more(void **state)
                                             "40.000 a run unlord\n"
                                             "40.000 a joined b\n"
                                             "40.000 a joined c\n"
-                                            "40.000 a quorum 2\n"
+                                            "40.000 a quorum 1\n"
                                             "40.000 a lord is b\n"
                                             "40.000 a unlorded\n"
                                             "40.001 b joined a\n"
@@ -218,12 +218,12 @@ static void minority_gives_up_before_the_majority_elects(void **state)
                                             "25.001 a left c\n"
                                             "25.001 b left a\n"
                                             "25.001 c left a\n"
-                                            "26.001 b quorum 2\n"
-                                            "26.001 b attempting\n"
-                                            "26.001 b run lord\n"
-                                            "26.001 b LORD\n"
-                                            "26.002 c quorum 2\n"
-                                            "26.002 c lord is b\n");
+                                            "25.003 b quorum 2\n"
+                                            "25.003 b attempting\n"
+                                            "25.003 b run lord\n"
+                                            "25.003 b LORD\n"
+                                            "25.004 c quorum 2\n"
+                                            "25.004 c lord is b\n");
     cut_off(world, 0, false);
     world_run(world, 60000);
     assert_int_equal(world_lord(world), 0);
@@ -287,7 +287,7 @@ static void slow_unlord_hook_ends_with_the_lease(void **state)
                                             "25.002 b LORD\n"
                                             "25.003 a quorum 3\n"
                                             "25.003 a lord is b\n"
-                                            "25.003 c quorum 2\n"
+                                            "25.003 c quorum 3\n"
                                             "25.003 c lord is b\n"
                                             "28.900 a run unlord\n");
     world_free(world);
@@ -318,7 +318,7 @@ static void failed_unlord_hook_releases_nothing(void **state)
                                             "25.002 b LORD\n"
                                             "25.003 a quorum 3\n"
                                             "25.003 a lord is b\n"
-                                            "25.003 c quorum 2\n"
+                                            "25.003 c quorum 3\n"
                                             "25.003 c lord is b\n"
                                             "28.900 a run unlord\n"
                                             "29.000 a failed unlord\n");
