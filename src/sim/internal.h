@@ -30,7 +30,7 @@ struct lg_sim_actor {
     bool hook_runs;
     bool stored; /* there is a state file */
     struct lg_legion_memory memory;
-    bool titled;            /* as shared memory says */
+    bool titled;            /* as shared memory says: in the list */
     uint64_t epoch;         /* of that title */
     int64_t title_until_us; /* true time at which its clock ends the title */
 };
@@ -44,6 +44,8 @@ struct lg_sim {
     struct lg_sim_heap heap;
     struct lg_sim_packet *free_packets;
     size_t packet_size;
+    size_t *titled; /* who has a title in shared memory, in no order */
+    size_t titled_count;
     bool *cut; /* count * count, row = from */
     int64_t latency_us, late_us;
     unsigned loss_permille, twice_permille;

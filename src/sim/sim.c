@@ -54,7 +54,8 @@ int lg_sim_new(const struct lg_sim_spec *spec, struct lg_sim **ret_sim)
     sim->actors = calloc(count, sizeof *sim->actors);
     sim->cut = calloc(count * count, sizeof *sim->cut);
     sim->notes = calloc(sim->note_max, sizeof *sim->notes);
-    if (!sim->actors || !sim->cut || !sim->notes) {
+    sim->titled = calloc(count, sizeof *sim->titled);
+    if (!sim->actors || !sim->cut || !sim->notes || !sim->titled) {
         lg_sim_free(sim);
         return -LG_E_NOMEM;
     }
@@ -85,6 +86,7 @@ void lg_sim_free(struct lg_sim *sim)
     free(sim->actors);
     free(sim->cut);
     free(sim->notes);
+    free(sim->titled);
     free(sim);
 }
 
@@ -226,10 +228,12 @@ int64_t lg_sim_now_us(const struct lg_sim *sim)
 
 int lg_sim_lord(const struct lg_sim *sim)
 {
-    for (size_t i = 0; i < sim->count; i++)
-        if (lg_sim_holds(sim, i, sim->now_us))
-            return (int)i;
-    return -1;
+    int lord = -1;
+    for (size_t i = 0; i < sim->titled_count; i++)
+        if (lg_sim_holds(sim, sim->titled[i], sim->now_us) &&
+            (lord < 0 || (int)sim->titled[i] < lord))
+            lord = (int)sim->titled[i];
+    return lord;
 }
 
 bool lg_sim_runs(const struct lg_sim *sim, size_t node)

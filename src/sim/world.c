@@ -73,9 +73,9 @@ bool lg_sim_holds(const struct lg_sim *sim, size_t at, int64_t at_us)
 void lg_sim_elapse(struct lg_sim *sim, int64_t until_us)
 {
     int64_t lord_until_us = sim->now_us;
-    for (size_t i = 0; i < sim->count; i++)
-        if (lg_sim_holds(sim, i, sim->now_us) && sim->actors[i].title_until_us > lord_until_us)
-            lord_until_us = sim->actors[i].title_until_us;
+    for (size_t i = 0; i < sim->titled_count; i++)
+        if (sim->actors[sim->titled[i]].title_until_us > lord_until_us)
+            lord_until_us = sim->actors[sim->titled[i]].title_until_us;
     if (lord_until_us > until_us)
         lord_until_us = until_us;
     struct lg_sim_verdict *verdict = &sim->verdict;
@@ -108,13 +108,25 @@ static void check_promise(struct lg_sim *sim, size_t at)
 {
     if (!lg_sim_holds(sim, at, sim->now_us))
         return;
-    for (size_t i = 0; i < sim->count; i++) {
+    for (size_t k = 0; k < sim->titled_count; k++) {
+        size_t i = sim->titled[k];
         if (i == at || !lg_sim_holds(sim, i, sim->now_us))
             continue;
-        lg_sim_tell(sim, (int)at, "TWO LORDS: and %zu", i);
+        lg_sim_tell(sim, (int)at, "TWO LORDS: and %zu", i + 1);
         if (sim->verdict.two_lords++ == 0)
             sim->verdict.two_lords_at_us = sim->now_us;
     }
+}
+
+static void set_titled(struct lg_sim *sim, size_t at, bool titled)
+{
+    struct lg_sim_actor *actor = &sim->actors[at];
+    if (titled && !actor->titled)
+        sim->titled[sim->titled_count++] = at;
+    for (size_t i = 0; i < sim->titled_count && !titled; i++)
+        if (sim->titled[i] == at)
+            sim->titled[i] = sim->titled[--sim->titled_count];
+    actor->titled = titled;
 }
 
 /* What shared memory shows from now on. */
@@ -123,7 +135,7 @@ static void publish(struct lg_sim *sim, size_t at)
     struct lg_sim_actor *actor = &sim->actors[at];
     const struct lg_legion_state *state = lg_legion_state(actor->legion);
     bool held = actor->titled;
-    actor->titled = state->role >= LG_ROLE_RISING && state->role <= LG_ROLE_FALLING;
+    set_titled(sim, at, state->role >= LG_ROLE_RISING && state->role <= LG_ROLE_FALLING);
     if (!actor->titled) {
         if (held)
             lg_sim_tell(sim, (int)at, "Lord no more");
@@ -259,7 +271,7 @@ void lg_sim_kill(struct lg_sim *sim, size_t at, bool host)
     actor->timer_us = INT64_MAX;
     if (!host)
         return;
-    actor->titled = false;
+    set_titled(sim, at, false);
     /* Another boot: the clock begins again, and nothing can be compared with before. */
     actor->clock_us = (int64_t)lg_sim_random(sim, 100 * MILLION) - sim->now_us -
                       sim->now_us * actor->model.rate_ppm / MILLION;
