@@ -8,6 +8,7 @@
 #include "cluster/links.h"
 #include "cluster/memory.h"
 #include "cluster/plan.h"
+#include "cluster/recorder.h"
 #include "cluster/resolve.h"
 #include "cluster/scrolls.h"
 #include "cluster/seal.h"
@@ -52,6 +53,7 @@ struct lg_node {
     struct lg_shown shown;
     struct lg_scrolls scrolls;
     struct lg_memory_file memory;
+    struct lg_recorder recorder;
     size_t speaker_count;
     struct lg_speaker *speakers; /* LG_MEMBERS_MAX of them */
 };
