@@ -24,6 +24,8 @@ struct lg_sim_actor {
     int64_t clock_us; /* what its clock showed at true time 0 */
     int64_t wall_ms;  /* wall clock's distance from the true one */
     int64_t paused_until_us, stale_ms;
+    int64_t frozen_until_us; /* its clock stands still; 0 = never did */
+    bool thawed;             /* its title has been through a freeze */
     int64_t deadline_ms;
     int64_t timer_us; /* the earliest timer in the heap; INT64_MAX = none */
     uint32_t hook;
@@ -46,7 +48,8 @@ struct lg_sim {
     size_t packet_size;
     size_t *titled; /* who has a title in shared memory, in no order */
     size_t titled_count;
-    bool *cut; /* count * count, row = from */
+    bool *cut;    /* count * count, row = from */
+    bool *parted; /* by that side */
     int64_t latency_us, late_us;
     unsigned loss_permille, twice_permille;
     size_t next_fault;
@@ -56,6 +59,13 @@ struct lg_sim {
     struct lg_legion_note *notes;
     size_t note_max;
 };
+
+/* For "%.*s". */
+#define NAME_OF(sim, at)                                                                           \
+    (int)(sim)->actors[at].model.setup.name.len, (sim)->actors[at].model.setup.name.ptr
+
+/* ---- sim.c ---- */
+bool lg_sim_is_of_links(enum lg_sim_fault_kind kind);
 
 /* ---- world.c ---- */
 uint64_t lg_sim_random(struct lg_sim *sim, uint64_t below);

@@ -67,18 +67,37 @@ static int64_t wall_ms(const struct lg_sim *sim, const struct lg_sim_actor *acto
 bool lg_sim_holds(const struct lg_sim *sim, size_t at, int64_t at_us)
 {
     const struct lg_sim_actor *actor = &sim->actors[at];
-    return actor->titled && actor->title_until_us > at_us;
+    return actor->titled && actor->title_until_us > at_us && actor->frozen_until_us <= at_us;
+}
+
+/* One that wakes and is Lord by its own clock, while another is. */
+static void count_thawed(struct lg_sim *sim, int64_t until_us)
+{
+    int64_t ends_us[2] = {sim->now_us, sim->now_us}; /* of titles, thawed or not */
+    for (size_t i = 0; i < sim->titled_count; i++) {
+        const struct lg_sim_actor *actor = &sim->actors[sim->titled[i]];
+        int64_t *end_us = &ends_us[actor->thawed];
+        if (lg_sim_holds(sim, sim->titled[i], sim->now_us) && actor->title_until_us > *end_us)
+            *end_us = actor->title_until_us;
+    }
+    int64_t end_us = ends_us[0] < ends_us[1] ? ends_us[0] : ends_us[1];
+    if (end_us > until_us)
+        end_us = until_us;
+    sim->verdict.thawed_us += end_us - sim->now_us;
 }
 
 void lg_sim_elapse(struct lg_sim *sim, int64_t until_us)
 {
     int64_t lord_until_us = sim->now_us;
     for (size_t i = 0; i < sim->titled_count; i++)
-        if (sim->actors[sim->titled[i]].title_until_us > lord_until_us)
+        if (lg_sim_holds(sim, sim->titled[i], sim->now_us) &&
+            sim->actors[sim->titled[i]].title_until_us > lord_until_us)
             lord_until_us = sim->actors[sim->titled[i]].title_until_us;
     if (lord_until_us > until_us)
         lord_until_us = until_us;
     struct lg_sim_verdict *verdict = &sim->verdict;
+    if (sim->titled_count > 1)
+        count_thawed(sim, until_us);
     verdict->lord_us += lord_until_us - sim->now_us;
     if (lord_until_us > sim->now_us)
         sim->lordless_since_us = lord_until_us;
@@ -112,7 +131,11 @@ static void check_promise(struct lg_sim *sim, size_t at)
         size_t i = sim->titled[k];
         if (i == at || !lg_sim_holds(sim, i, sim->now_us))
             continue;
-        lg_sim_tell(sim, (int)at, "TWO LORDS: and %zu", i + 1);
+        bool thawed = sim->actors[at].thawed || sim->actors[i].thawed;
+        lg_sim_tell(sim, (int)at, "%s: and %.*s", thawed ? "TWO LORDS, one thawed" : "TWO LORDS",
+            NAME_OF(sim, i));
+        if (thawed)
+            continue;
         if (sim->verdict.two_lords++ == 0)
             sim->verdict.two_lords_at_us = sim->now_us;
     }
@@ -127,6 +150,8 @@ static void set_titled(struct lg_sim *sim, size_t at, bool titled)
         if (sim->titled[i] == at)
             sim->titled[i] = sim->titled[--sim->titled_count];
     actor->titled = titled;
+    if (!titled)
+        actor->thawed = false;
 }
 
 /* What shared memory shows from now on. */
@@ -254,6 +279,7 @@ void lg_sim_boot(struct lg_sim *sim, size_t at)
     actor->life++;
     actor->hook_runs = false;
     actor->paused_until_us = 0;
+    actor->frozen_until_us = 0;
     actor->stale_ms = 0;
     actor->timer_us = INT64_MAX;
     lg_sim_tell(sim, (int)at, "starts, uuid %s", actor->uuid);

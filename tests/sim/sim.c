@@ -49,7 +49,7 @@ static int fail(struct schedule *s, uint64_t seed, enum schedule_fault fault)
 }
 
 struct sum {
-    uint64_t events, messages, titles;
+    uint64_t events, messages, titles, grown;
     double lord_s, all_s;
     double slowest; /* the latest last title after quiet, as a part of its bound */
     uint64_t slowest_seed;
@@ -60,6 +60,7 @@ static void add(struct sum *sum, const struct schedule *s, const struct lg_sim_v
     sum->events += verdict->events;
     sum->messages += verdict->messages;
     sum->titles += verdict->titles;
+    sum->grown += s->grown > 0;
     sum->lord_s += (double)verdict->lord_us / 1e6;
     sum->all_s += (double)s->end_us / 1e6;
     double part = (double)(verdict->last_title_us - s->quiet_us) / (double)s->bound_us;
@@ -99,10 +100,11 @@ int main(int argc, char **argv)
             return fail(&schedule, seed, fault);
         add(&sum, &schedule, &verdict);
     }
-    printf("%llu schedules good: %llu events, %llu messages, %llu titles; a Lord %.1f %% of the "
+    printf("%llu schedules good (%llu grow): %llu events, %llu messages, %llu titles; a Lord %.1f "
+           "%% of the "
            "time; the slowest recovery took %.0f %% of its bound (seed %llu)\n",
-        (unsigned long long)count, (unsigned long long)sum.events, (unsigned long long)sum.messages,
-        (unsigned long long)sum.titles, 100 * sum.lord_s / sum.all_s, 100 * sum.slowest,
-        (unsigned long long)sum.slowest_seed);
+        (unsigned long long)count, (unsigned long long)sum.grown, (unsigned long long)sum.events,
+        (unsigned long long)sum.messages, (unsigned long long)sum.titles,
+        100 * sum.lord_s / sum.all_s, 100 * sum.slowest, (unsigned long long)sum.slowest_seed);
     return 0;
 }
