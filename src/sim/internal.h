@@ -26,6 +26,7 @@ struct lg_sim_actor {
     int64_t paused_until_us, stale_ms;
     int64_t frozen_until_us; /* its clock stands still; 0 = never did */
     bool thawed;             /* its title has been through a freeze */
+    bool beside;             /* that it is Lord beside another was told */
     int64_t deadline_ms;
     int64_t timer_us; /* the earliest timer in the heap; INT64_MAX = none */
     uint32_t hook;

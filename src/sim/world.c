@@ -123,6 +123,17 @@ static void new_title(struct lg_sim *sim, size_t at, uint64_t epoch)
     verdict->last_title_us = sim->now_us;
 }
 
+/* Told once for each title; counted at every event. */
+static void tell_two(struct lg_sim *sim, size_t at, size_t other, bool thawed)
+{
+    struct lg_sim_actor *actor = &sim->actors[at], *others = &sim->actors[other];
+    if (!actor->beside || !others->beside)
+        lg_sim_tell(sim, (int)at, "%s: %.*s is Lord too (epochs %llu and %llu)",
+            thawed ? "THAWED" : "TWO LORDS", NAME_OF(sim, other), (unsigned long long)actor->epoch,
+            (unsigned long long)others->epoch);
+    actor->beside = others->beside = true;
+}
+
 static void check_promise(struct lg_sim *sim, size_t at)
 {
     if (!lg_sim_holds(sim, at, sim->now_us))
@@ -132,11 +143,8 @@ static void check_promise(struct lg_sim *sim, size_t at)
         if (i == at || !lg_sim_holds(sim, i, sim->now_us))
             continue;
         bool thawed = sim->actors[at].thawed || sim->actors[i].thawed;
-        lg_sim_tell(sim, (int)at, "%s: and %.*s", thawed ? "TWO LORDS, one thawed" : "TWO LORDS",
-            NAME_OF(sim, i));
-        if (thawed)
-            continue;
-        if (sim->verdict.two_lords++ == 0)
+        tell_two(sim, at, i, thawed);
+        if (!thawed && sim->verdict.two_lords++ == 0)
             sim->verdict.two_lords_at_us = sim->now_us;
     }
 }
@@ -151,7 +159,7 @@ static void set_titled(struct lg_sim *sim, size_t at, bool titled)
             sim->titled[i] = sim->titled[--sim->titled_count];
     actor->titled = titled;
     if (!titled)
-        actor->thawed = false;
+        actor->thawed = actor->beside = false;
 }
 
 /* What shared memory shows from now on. */
