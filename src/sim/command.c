@@ -89,6 +89,14 @@ static void fill_sides(struct lg_sim_command *command, size_t count)
             command->side_rows[i * count + command->sides[i].nodes[k]] = true;
 }
 
+/* As a host's name is made fit for the wire. */
+static void make_name(char *name)
+{
+    for (; *name; name++)
+        if (*name <= ' ' || *name > '~')
+            *name = '-';
+}
+
 /* Node `at`: as its file says, or as the last file with a smaller valor. `first` are
  * there from the beginning. */
 static void make_node(struct lg_sim_command *command, const struct lg_legion_setup *setups,
@@ -107,6 +115,7 @@ static void make_node(struct lg_sim_command *command, const struct lg_legion_set
         setup->quorum = first / 2 + 1;
     snprintf(command->names[at], sizeof command->names[at], below ? "%.*s-%u" : "%.*s",
         (int)(setup->name.len < 200 ? setup->name.len : 200), setup->name.ptr, at + 1);
+    make_name(command->names[at]);
     setup->name = lg_slice_of(command->names[at]);
     setup->members_max = 2 * count + 8;
     setup->phases = 1U << LG_PHASE_LORD | 1U << LG_PHASE_UNLORD;
@@ -183,6 +192,24 @@ static int run_nodes(struct lg_sim_command *command, const struct lg_legion_setu
     return simulate(command, &spec, ret_kept);
 }
 
+static bool can_run(const struct lg_sim_command *command, size_t setup_count, unsigned first,
+    unsigned count, char *error)
+{
+    const unsigned max = LG_SIM_COMMAND_NODES_MAX;
+    if (setup_count == 0)
+        snprintf(error, LG_SIM_ERROR_SIZE, "legion-sim: expected FILE.ini");
+    else if (count > max)
+        snprintf(error, LG_SIM_ERROR_SIZE, "legion-sim: %u nodes, of at most %u", count, max);
+    else if (count < first)
+        snprintf(error, LG_SIM_ERROR_SIZE, "legion-sim: --grow to %u nodes, from %u", count, first);
+    else if (command->highest > count)
+        snprintf(error, LG_SIM_ERROR_SIZE, "legion-sim: node %u is named, of %u", command->highest,
+            count);
+    else
+        return true;
+    return false;
+}
+
 int lg_sim_command_run(struct lg_sim_command *command, const struct lg_legion_setup *setups,
     size_t setup_count, lg_sim_print *print, void *arg, bool *ret_kept,
     char ret_error[LG_SIM_ERROR_SIZE])
@@ -190,13 +217,8 @@ int lg_sim_command_run(struct lg_sim_command *command, const struct lg_legion_se
     unsigned first = command->nodes ? command->nodes : (unsigned)setup_count;
     unsigned count = command->grow ? command->grow : first;
     ret_error[0] = '\0';
-    if (setup_count == 0 || count > LG_SIM_COMMAND_NODES_MAX || command->highest > count ||
-        count < first) {
-        snprintf(ret_error, LG_SIM_ERROR_SIZE,
-            "legion-sim: %u nodes, of 1 to %u; number %u is named, or they shall grow to fewer",
-            count, LG_SIM_COMMAND_NODES_MAX, command->highest);
+    if (!can_run(command, setup_count, first, count, ret_error))
         return -LG_E_INVALID;
-    }
     struct lg_sim_node *nodes = calloc(count, sizeof *nodes);
     command->names = calloc(count, sizeof *command->names);
     command->side_rows = calloc((command->side_count + 1) * count, sizeof *command->side_rows);

@@ -120,11 +120,11 @@ static void tell_update(struct replay *replay, const struct lg_legion_update *up
         lg_legion_note_render(&update->notes[i], name, text, sizeof text);
         tell(replay, "%s", text);
     }
+    tell_title(replay);
     if (update->kill_hooks)
         tell(replay, "kills its hooks");
     if (update->run_hooks)
         tell(replay, "runs its %s hooks", lg_legion_phase_name(update->phase.kind));
-    tell_title(replay);
     if (update->finished)
         tell(replay, "has ended");
 }
@@ -162,8 +162,9 @@ static int take_state(struct replay *replay, struct lg_slice bytes, uint32_t *re
     if (err)
         return err;
     bool idle = lg_legion_state(legion)->role == LG_ROLE_IDLE;
-    bool goes_on =
-        before && lg_slice_eq(lg_record_setup(before)->uuid, lg_record_setup(legion)->uuid);
+    /* A legion process that is started again has the uuid of the one before. */
+    bool goes_on = before && !idle &&
+                   lg_slice_eq(lg_record_setup(before)->uuid, lg_record_setup(legion)->uuid);
     bool same = goes_on && lg_record_digest(before, &nothing) == lg_record_digest(legion, &nothing);
     bool cut_short = before && !goes_on && lg_legion_state(before)->role != LG_ROLE_ENDED;
     replay->legion = legion;
