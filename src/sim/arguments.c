@@ -213,6 +213,8 @@ static int read_arguments(
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0) {
             command->json = true;
+        } else if (strcmp(argv[i], "--brief") == 0) {
+            command->brief = true;
         } else if (strcmp(argv[i], "--replay") == 0) {
             command->replay = true;
         } else if (strncmp(argv[i], "--", 2) != 0) {

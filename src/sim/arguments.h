@@ -24,7 +24,7 @@ struct lg_sim_command {
     int64_t for_us, latency_us, hooks_ms;
     uint64_t seed;
     unsigned loss_permille;
-    bool json, replay;
+    bool json, replay, brief;
     struct lg_sim_fault faults[LG_SIM_FAULTS_MAX];
     size_t fault_count;
     struct lg_sim_side sides[LG_SIM_SIDES_MAX]; /* of partitions */

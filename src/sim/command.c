@@ -7,13 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define S ((int64_t)1000000) /* us */
+#define S      ((int64_t)1000000) /* us */
+#define LOGGED "[uwsgi-legion"    /* how log lines begin: legion/notes.c */
 
 /* ---- Telling -------------------------------------------------------------------------- */
 
 static void tell(void *arg, const struct lg_sim_line *line)
 {
     struct lg_sim_command *command = arg;
+    if (command->brief && strncmp(line->text, LOGGED, sizeof LOGGED - 1) == 0)
+        return;
     const char *name = line->node < 0 ? "-" : command->names[line->node];
     if (command->json) {
         int err = lg_sim_report(command->print, command->arg,

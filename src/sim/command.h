@@ -17,6 +17,7 @@
  *   --grow N@TIME       to N nodes: the quorum is raised everywhere, then they start
  *   --grow-unprepared N@TIME   the same, but the old nodes keep their quorum
  *   --json              a JSON object a line, the last one is the verdict
+ *   --brief             without what the nodes would write to their logs
  *   --replay            the files are those of legion-record, the older one first: see replay.h
  *
  * TIME: 90, 1.5s, 200ms, 10m, 1h.

@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 
@@ -20,6 +21,7 @@ legion-tolerance = 5
 legion-lord = clusterip cmd:ip addr add 192.168.173.111/24 dev eth0
 legion-unlord = clusterip cmd:ip addr del 192.168.173.111/24 dev eth0
 """
+DOCS = pathlib.Path(__file__).parents[2] / "docs"
 STORY = ("--nodes", "3", "--for", "5m", "--loss", "10%", "--kill", "1@60s+30s",
          "--partition", "2@2m+30s", "--pause", "3@200s+20s", "--seed", "7")
 
@@ -142,3 +144,32 @@ def test_what_cannot_be_run_says_why(ini, tmp_path):
     none.write_text("[uwsgi]\nhttp-socket = 127.0.0.1:1\n")
     told = run("legion-sim", none)
     assert told.returncode == 2 and "none.ini: expected a legion in it" in told.stderr
+
+
+def documented():
+    """(command, lines, line number) of every story in the documentation."""
+    text = (DOCS / "legion-stories.md").read_text()
+    for block in re.finditer(r"^```\n\$ legatus (.*)\n([^`]*)^```$", text, re.M):
+        yield block[1].split(), block[2].splitlines(), text.count("\n", 0, block.start()) + 2
+
+
+@pytest.mark.parametrize("words, lines, number", documented(),
+                         ids=[f"line{number}" for _, _, number in documented()])
+def test_documented_stories(words, lines, number):
+    """Line by line, but for what "..." leaves out; the last line is the verdict."""
+    told = run(*words, folder=DOCS / "examples")
+    rest = iter(told.stdout.splitlines())
+    left_out = False
+    for line in lines:
+        if line == "...":
+            left_out = True
+            continue
+        found = next((other for other in rest if not left_out or other == line), None)
+        assert found == line, f"legion-stories.md: {' '.join(words)}"
+        left_out = False
+    assert next(rest, None) is None
+    assert told.returncode == (1 if "TWO LORDS" in lines[-1] else 0) and told.stderr == ""
+
+
+def test_stories_are_all_tested():
+    assert len(list(documented())) == (DOCS / "legion-stories.md").read_text().count("$ legatus")
