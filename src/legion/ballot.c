@@ -423,8 +423,10 @@ void lg_ballot_stand(struct lg_legion *legion)
     struct lg_ballot *ballot = &legion->ballot;
     uint64_t wall = legion->wall_ms > 0 ? (uint64_t)legion->wall_ms : 0;
     uint64_t age = wall > ballot->stand ? wall - ballot->stand : 0;
-    /* Not while others may be voting for it: what they vote for would be gone. */
-    bool old = legion->tick && ballot->votes == 0 && age >= stand_age_ms(legion);
+    /* An interval later while others vote for it: what they vote for will be gone, but a
+     * few may go on with that for long. */
+    uint64_t spared_ms = ballot->votes ? (uint64_t)legion->setup.freq_ms : 0;
+    bool old = legion->tick && age >= stand_age_ms(legion) + spared_ms;
     if (ballot->stand && !old && epoch_ok(legion, ballot->stand, legion->self.uuid) &&
         !refused(legion))
         return;
