@@ -25,6 +25,7 @@ struct lg_sim_actor {
     int64_t wall_ms;  /* wall clock's distance from the true one */
     int64_t paused_until_us, stale_ms;
     int64_t frozen_until_us; /* its clock stands still; 0 = never did */
+    bool untold;             /* of its new quorum, since it is paused: told when it wakes */
     bool thawed;             /* its title has been through a freeze */
     bool beside;             /* that it is Lord beside another was told */
     int64_t deadline_ms;
@@ -72,6 +73,8 @@ bool lg_sim_is_of_links(enum lg_sim_fault_kind kind);
 uint64_t lg_sim_random(struct lg_sim *sim, uint64_t below);
 void lg_sim_boot(struct lg_sim *sim, size_t at);
 void lg_sim_step(struct lg_sim *sim, size_t at, const struct lg_legion_event *event);
+/* What a node was told while it stood still. */
+void lg_sim_catch_up(struct lg_sim *sim, size_t at);
 void lg_sim_happen(struct lg_sim *sim, const struct lg_sim_event *event);
 void lg_sim_kill(struct lg_sim *sim, size_t at, bool host);
 void lg_sim_push(struct lg_sim *sim, struct lg_sim_event event);

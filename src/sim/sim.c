@@ -119,16 +119,9 @@ static void tell_node(struct lg_sim *sim, const struct lg_sim_fault *fault)
 {
     struct lg_legion_event event = {.kind = LG_EVENT_RESIGN};
     struct lg_sim_actor *actor = &sim->actors[fault->a];
-    if (fault->kind == LG_SIM_QUORUM)
-        actor->model.setup.quorum = (uint64_t)fault->value;
     if (!actor->legion || actor->paused_until_us > sim->now_us)
         return;
-    struct lg_legion_setup setup = actor->model.setup;
-    setup.uuid = lg_slice_of(actor->uuid);
-    if (fault->kind == LG_SIM_QUORUM) {
-        event.kind = LG_EVENT_RECONFIGURE;
-        event.setup = &setup;
-    } else if (fault->kind == LG_SIM_STOP) {
+    if (fault->kind == LG_SIM_STOP) {
         event.kind = LG_EVENT_SHUTDOWN;
     } else if (fault->kind == LG_SIM_RESIGN) {
         event.hold_ms = fault->value;
@@ -171,6 +164,7 @@ static void of_links(struct lg_sim *sim, const struct lg_sim_fault *fault)
 static void of_node(struct lg_sim *sim, const struct lg_sim_fault *fault)
 {
     struct lg_sim_actor *actor = &sim->actors[fault->a];
+    lg_sim_catch_up(sim, fault->a);
     switch (fault->kind) {
     case LG_SIM_KILL:
     case LG_SIM_CRASH:
@@ -184,6 +178,11 @@ static void of_node(struct lg_sim *sim, const struct lg_sim_fault *fault)
         return;
     case LG_SIM_FREEZE:
         freeze(sim, actor, fault->value);
+        return;
+    case LG_SIM_QUORUM:
+        actor->model.setup.quorum = (uint64_t)fault->value;
+        actor->untold = actor->legion != NULL;
+        lg_sim_catch_up(sim, fault->a);
         return;
     case LG_SIM_WALL:
         actor->wall_ms += fault->value;

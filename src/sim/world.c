@@ -288,6 +288,7 @@ void lg_sim_boot(struct lg_sim *sim, size_t at)
     actor->hook_runs = false;
     actor->paused_until_us = 0;
     actor->frozen_until_us = 0;
+    actor->untold = false;
     actor->stale_ms = 0;
     actor->timer_us = INT64_MAX;
     lg_sim_tell(sim, (int)at, "starts, uuid %s", actor->uuid);
@@ -329,6 +330,17 @@ static bool put_off(struct lg_sim *sim, const struct lg_sim_event *event)
     return true;
 }
 
+void lg_sim_catch_up(struct lg_sim *sim, size_t at)
+{
+    struct lg_sim_actor *actor = &sim->actors[at];
+    if (!actor->untold || !actor->legion || actor->paused_until_us > sim->now_us)
+        return;
+    struct lg_legion_setup setup = actor->model.setup;
+    setup.uuid = lg_slice_of(actor->uuid);
+    actor->untold = false;
+    lg_sim_step(sim, at, &(struct lg_legion_event){.kind = LG_EVENT_RECONFIGURE, .setup = &setup});
+}
+
 void lg_sim_happen(struct lg_sim *sim, const struct lg_sim_event *event)
 {
     struct lg_sim_actor *actor = &sim->actors[event->node];
@@ -337,6 +349,7 @@ void lg_sim_happen(struct lg_sim *sim, const struct lg_sim_event *event)
     sim->verdict.events++;
     if (put_off(sim, event))
         return;
+    lg_sim_catch_up(sim, event->node);
     switch (event->kind) {
     case LG_SIM_DELIVER:
         happens.kind = LG_EVENT_RECEIVE;

@@ -256,11 +256,8 @@ static void grow(struct maker *m, int64_t from_us)
     int64_t start_us = raised_us + m->freq_ms * MS + 4 * longest_us + MS;
     if (count > SCHEDULE_NODES_MAX || m->s->mixed || start_us > m->s->quiet_us)
         return;
-    for (unsigned i = 0; i < m->count; i++) {
-        int64_t at_us = raised_us + between(m, 0, m->freq_ms) * MS;
-        add(m, at_us, LG_SIM_QUORUM, i, 0, count / 2 + 1);
-        add(m, start_us - MS, LG_SIM_QUORUM, i, 0, count / 2 + 1); /* one that was paused */
-    }
+    for (unsigned i = 0; i < m->count; i++)
+        add(m, raised_us + between(m, 0, m->freq_ms) * MS, LG_SIM_QUORUM, i, 0, count / 2 + 1);
     for (unsigned i = m->count; i < count; i++) {
         make_node(m, i, false);
         m->s->nodes[i].setup.quorum = count / 2 + 1;
@@ -341,7 +338,8 @@ void schedule_make(uint64_t seed, struct schedule *ret_schedule)
         grow(&m, 3 * freq_us + 2 * longest_us);
     sort_faults(s);
     calm(&m);
-    int64_t wait_us = m.forgetful ? 2 * longest_us : longest_us;
+    /* New nodes have no file yet. */
+    int64_t wait_us = m.forgetful || s->grown ? 2 * longest_us : longest_us;
     s->bound_us = wait_us + longest_us + 6 * freq_us;
     s->end_us = s->quiet_us + s->bound_us + 3 * freq_us;
     s->live = can_live(s) && !s->mixed;
