@@ -37,8 +37,8 @@ static void describe(const struct schedule *s)
         (double)(s->quiet_us + s->bound_us) / 1e6, s->live ? "" : " (not here: no quorum)");
 }
 
-/* Found among millions, and wrong once. */
-static const uint64_t found[] = {1712428, 1877390, 2194597, 2293611};
+/* Found among a million, and wrong once. */
+static const uint64_t found[] = {1712428, 1877390};
 
 static int fail(struct schedule *s, uint64_t seed, enum schedule_fault fault)
 {
