@@ -5,8 +5,13 @@
 #include "master/master.h"
 #include "operate/operate.h"
 #include "sim/command.h"
+#include "sim/replay.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool has_word(int argc, char **argv, const char *word, const char *other)
@@ -35,7 +40,8 @@ static int print_help(void)
                            "       legatus legion status [--why] FILE.ini|ADDRESS\n"
                            "       legatus legion resign FILE.ini|SOCKET [LEGION] [--for TIME]\n"
                            "       legatus legion maintenance on|off FILE.ini|SOCKET [LEGION]\n"
-                           "       legatus legion-sim FILE.ini... [--nodes N] [--for TIME]\n\n");
+                           "       legatus legion-sim FILE.ini... [--nodes N] [--for TIME]\n"
+                           "       legatus legion-sim --replay FILE.ring.old FILE.ring\n\n");
     if (!err)
         err = lg_conf_help(&text);
     return print_text(err, &text);
@@ -120,6 +126,43 @@ static void print_line(void *arg, const char *line)
     puts(line);
 }
 
+/* Maps it: these are large, and read once. */
+static bool map_file(const char *name, struct lg_sim_replay_file *ret_file)
+{
+    struct stat seen;
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && fstat(fd, &seen) == 0;
+    void *bytes = NULL;
+    if (ok && seen.st_size > 0) {
+        bytes = mmap(NULL, (size_t)seen.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        ok = bytes != MAP_FAILED;
+    }
+    if (!ok)
+        fprintf(stderr, "legatus: legion-sim: %s: %s\n", name, strerror(errno));
+    else
+        *ret_file = (struct lg_sim_replay_file){
+            name, lg_slice_from(bytes ? bytes : "", (size_t)seen.st_size)};
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static int replay_files(struct lg_sim_command *command, bool *ret_same)
+{
+    struct lg_sim_replay_file files[LG_SIM_FILES_MAX] = {0};
+    char error[LG_SIM_REPLAY_ERROR_SIZE] = "";
+    size_t count;
+    const char *const *names = lg_sim_command_files(command, &count);
+    for (size_t i = 0; i < count; i++)
+        if (!map_file(names[i], &files[i]))
+            return -LG_E_SYS;
+    int err = lg_sim_replay(
+        files, count, lg_sim_command_is_json(command), print_line, NULL, ret_same, error);
+    if (err)
+        fprintf(stderr, "legatus: legion-sim: %s\n", error[0] ? error : lg_err_text(err));
+    return err; /* the process ends, and the maps with it */
+}
+
 static int simulate_files(struct lg_sim_command *command, bool *ret_kept)
 {
     struct lg_legion_setup setups[LG_SIM_FILES_MAX] = {0};
@@ -139,7 +182,8 @@ static int simulate_files(struct lg_sim_command *command, bool *ret_kept)
     return err;
 }
 
-/* 0 = never two Lords, 1 = there were, 2 = it could not be run. */
+/* 0 = never two Lords (a replay: all as recorded), 1 = there were, 2 = it could not be
+ * run. */
 static int simulate(int argc, const char *const *words)
 {
     struct lg_sim_command *command;
@@ -150,7 +194,8 @@ static int simulate(int argc, const char *const *words)
         fprintf(stderr, "legatus: %s\n", error[0] ? error : lg_err_text(err));
         return 2;
     }
-    err = simulate_files(command, &kept);
+    err = lg_sim_command_replays(command) ? replay_files(command, &kept)
+                                          : simulate_files(command, &kept);
     lg_sim_command_free(command);
     if (fflush(stdout) != 0)
         return 2;

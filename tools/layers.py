@@ -43,7 +43,7 @@ FOREIGN = {
     "uv.h": {"server"},
     "llhttp.h": {"http"},
     "openssl/": {"cluster", "server"},
-    "jansson.h": {"stats", "operate"},
+    "jansson.h": {"stats", "sim", "operate"},
     "sys/capability.h": {"master"},
     "glusterfs/": set(),
 }

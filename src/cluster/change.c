@@ -62,6 +62,11 @@ static bool keep_identity(struct lg_cluster_plan *all, const struct lg_legion_pl
     return after->addr_text != NULL;
 }
 
+static bool same_path(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 static bool compare(const struct lg_cluster_plan *before, struct lg_cluster_plan *after, bool say)
 {
     if (!same_legions(before, after, say))
@@ -71,9 +76,11 @@ static bool compare(const struct lg_cluster_plan *before, struct lg_cluster_plan
         ok = keep_identity(after, before->legions[i], after->legions[i], say) && ok;
     if (ok && say && after->count && (before->ttl != after->ttl || before->loop != after->loop))
         say_restart(after->legions[0]->where, "multicast-ttl or multicast-loop has changed");
-    bool same_state = before->state_path && after->state_path
-                          ? strcmp(before->state_path, after->state_path) == 0
-                          : before->state_path == after->state_path;
+    bool same_state = same_path(before->state_path, after->state_path);
+    if (ok && say && after->count &&
+        (!same_path(before->record_path, after->record_path) ||
+            before->record_max != after->record_max))
+        say_restart(after->legions[0]->where, "legion-record has changed");
     /* A promise is remembered where it was made. */
     bool keeps_state = same_state && (before->safe == LG_SAFE_OFF) == (after->safe == LG_SAFE_OFF);
     if (ok && say && after->count && !keeps_state)

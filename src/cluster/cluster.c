@@ -143,6 +143,7 @@ int lg_cluster_new(const struct lg_conf *conf, struct lg_shm *shm, struct lg_clu
         node->links.fd = -1;
         node->links.ready_fd = -1;
         node->memory.lock_fd = -1;
+        node->recorder.fd = -1;
         cluster->links[i] = &node->links;
         err = open_node(cluster, node);
     }

@@ -323,8 +323,10 @@ static void feed_event(struct lg_node *node, struct lg_legion_event *event)
 {
     event->now_ms = lg_node_now_ms(); /* now, after the datagram was read */
     event->wall_ms = clock_ms(CLOCK_REALTIME);
-    if (lg_legion_step(node->legion, event, &node->update) == 0)
-        obey(node);
+    if (lg_legion_step(node->legion, event, &node->update))
+        return;
+    obey(node);
+    lg_recorder_step(&node->recorder, node->legion, event, &node->update);
 }
 
 static void feed_hooks(struct lg_node *node)
@@ -558,6 +560,8 @@ static void feed_start(struct lg_node *node)
             &node->memory, plan->state_path, node->plan->name, node->cluster->count == 1);
     bool is_known = lg_memory_read(&node->memory, &memory);
     struct lg_legion_event event = {.kind = LG_EVENT_START, .memory = is_known ? &memory : NULL};
+    lg_recorder_open(&node->recorder, plan->record_path, node->plan->name, node->legion,
+        plan->record_max, plan->freq_ms / 2 > 10 ? plan->freq_ms / 2 : 10);
     feed_all(node, &event);
 }
 
@@ -644,13 +648,15 @@ static void tell_core(
         .wall_ms = clock_ms(CLOCK_REALTIME)};
     if (same_setup(&before, &setup))
         return;
-    if (lg_legion_step(node->legion, &event, &node->update) == 0)
+    if (lg_legion_step(node->legion, &event, &node->update) == 0) {
         obey(node);
-    else
+        lg_recorder_step(&node->recorder, node->legion, &event, &node->update);
+    } else {
         lg_log(LG_LOG_WARN, "legion",
             "%s:%u: legion \"%s\": valor, quorum, timings, scroll or hooks for another phase "
             "changed: restart to use the new",
             plan->where.file, plan->where.line, plan->name);
+    }
 }
 
 void lg_node_change(
@@ -687,5 +693,6 @@ void lg_node_free(struct lg_node *node)
     free(node->state);
     free(node->speakers);
     lg_memory_close(&node->memory);
+    lg_recorder_close(&node->recorder);
     lg_links_close(&node->links);
 }

@@ -10,6 +10,7 @@
 #include "cluster/links.h"
 #include "cluster/memory.h"
 #include "cluster/plan.h"
+#include "cluster/recorder.h"
 #include "cluster/resolve.h"
 #include "cluster/scrolls.h"
 #include "cluster/seal.h"
@@ -60,6 +61,7 @@ struct lg_node {
     struct lg_checks checks;
     bool is_well;     /* as the core was last told */
     bool maintenance; /* the same */
+    struct lg_recorder recorder;
     size_t speaker_count;
     struct lg_speaker *speakers; /* LG_MEMBERS_MAX of them */
 };

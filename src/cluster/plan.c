@@ -613,6 +613,10 @@ static void read_promises(struct reader *r)
                                                     : LG_SAFE_OFF;
     if (path)
         plan->state_path = keep(r, lg_slice_of(path));
+    const char *record = lg_conf_text(conf, LG_OPT_legion_record);
+    if (record)
+        plan->record_path = keep(r, lg_slice_of(record));
+    plan->record_max = (uint64_t)lg_conf_number(conf, LG_OPT_legion_record_size);
     plan->start_wait_ms = lg_conf_number(conf, LG_OPT_legion_start_wait);
     plan->unlord_grace_ms = lg_conf_number(conf, LG_OPT_legion_unlord_grace);
     plan->preempt_delay_ms = lg_conf_number(conf, LG_OPT_legion_preempt_delay);

@@ -69,7 +69,9 @@ struct lg_cluster_plan {
     struct lg_legion_plan *legions[LG_LEGIONS_MAX];
     int64_t freq_ms, tolerance_ms, skew_tolerance_ms, death_on_lord_error_ms, hook_timeout_ms;
     enum lg_legion_safety safe;
-    const char *state_path; /* folder or file; NULL = none */
+    const char *state_path;  /* folder or file; NULL = none */
+    const char *record_path; /* folder; NULL = none */
+    uint64_t record_max;     /* bytes of both files */
     int64_t start_wait_ms, unlord_grace_ms, preempt_delay_ms;
     bool nopreempt;
     unsigned drift_ppm;

@@ -9,7 +9,9 @@ int lg_ballot_new(struct lg_legion *legion)
 {
     struct lg_ballot *ballot = &legion->ballot;
     ballot->ends = calloc(legion->roster.max + 1, sizeof *ballot->ends);
-    ballot->echoes_size = legion->roster.max * LG_LEGION_ECHO_SIZE;
+    size_t echoes_max =
+        legion->roster.max < LG_LEGION_ECHOES_MAX ? legion->roster.max : LG_LEGION_ECHOES_MAX;
+    ballot->echoes_size = echoes_max * LG_LEGION_ECHO_SIZE;
     ballot->echoes = malloc(ballot->echoes_size);
     ballot->able_since_ms = INT64_MAX;
     return ballot->ends && ballot->echoes ? 0 : -LG_E_NOMEM;
@@ -197,13 +199,18 @@ static bool votes_for_us(const struct lg_legion *legion, const struct lg_legion_
 }
 
 /* The newest of our stamps that the member has heard. An answer has no echoes, and
- * may be read by others than its addressee: only what it says of us counts. */
+ * may be read by others than its addressee: only what it says of us counts. A list as
+ * long as it may be is not the whole: what it leaves out stays as it was. */
 static void take_echo(struct lg_legion *legion, struct lg_legion_member *member,
     const struct lg_legion_ballot *said, bool ours)
 {
     uint64_t echo_us = member->echo_us;
-    if (said->echoes.ptr)
-        echo_us = lg_legion_echo_find(said->echoes, legion->self_id);
+    if (said->echoes.ptr) {
+        uint64_t now_us = lg_legion_echo_find(said->echoes, legion->self_id, &member->echo_place);
+        bool whole = said->echoes.len < (size_t)LG_LEGION_ECHOES_MAX * LG_LEGION_ECHO_SIZE;
+        if (now_us || whole)
+            echo_us = now_us;
+    }
     if (ours && said->vote_echo_us > echo_us)
         echo_us = said->vote_echo_us;
     member->echo_us = echo_us <= legion->ballot.stamp_us ? echo_us : 0;
@@ -418,8 +425,10 @@ void lg_ballot_stand(struct lg_legion *legion)
     struct lg_ballot *ballot = &legion->ballot;
     uint64_t wall = legion->wall_ms > 0 ? (uint64_t)legion->wall_ms : 0;
     uint64_t age = wall > ballot->stand ? wall - ballot->stand : 0;
-    /* Not while others may be voting for it: what they vote for would be gone. */
-    bool old = legion->tick && ballot->votes == 0 && age >= stand_age_ms(legion);
+    /* An interval later while others vote for it: what they vote for will be gone, but a
+     * few may go on with that for long. */
+    uint64_t spared_ms = ballot->votes ? (uint64_t)legion->setup.freq_ms : 0;
+    bool old = legion->tick && age >= stand_age_ms(legion) + spared_ms;
     if (ballot->stand && !old && epoch_ok(legion, ballot->stand, legion->self.uuid) &&
         !refused(legion))
         return;
@@ -442,18 +451,19 @@ void lg_ballot_release(struct lg_legion *legion)
 
 /* ---- What we say ----------------------------------------------------------------------- */
 
+/* Of as many as there is room for, from where the last message ended. */
 static void fill_echoes(struct lg_legion *legion, struct lg_legion_ballot *said)
 {
     struct lg_ballot *ballot = &legion->ballot;
-    size_t len = 0;
-    for (size_t i = 0; i < legion->roster.count; i++) {
-        const struct lg_legion_member *member = &legion->roster.members[i];
-        if (!member->safe)
-            continue;
-        if (lg_legion_echo_put(
-                ballot->echoes, ballot->echoes_size, &len, member->id, member->stamp_us))
-            break; /* never: there is room for every member */
+    const struct lg_roster *roster = &legion->roster;
+    size_t len = 0, at = ballot->echoes_from < roster->count ? ballot->echoes_from : 0;
+    for (size_t i = 0; i < roster->count; i++, at = at + 1 < roster->count ? at + 1 : 0) {
+        const struct lg_legion_member *member = &roster->members[at];
+        if (member->safe && lg_legion_echo_put(ballot->echoes, ballot->echoes_size, &len,
+                                member->id, member->stamp_us))
+            break;
     }
+    ballot->echoes_from = at;
     said->echoes = lg_slice_from(ballot->echoes, len);
 }
 

@@ -148,13 +148,18 @@ int lg_legion_echo_put(char *out, size_t size, size_t *len, uint64_t id, uint64_
     return 0;
 }
 
-uint64_t lg_legion_echo_find(struct lg_slice echoes, uint64_t id)
+uint64_t lg_legion_echo_find(struct lg_slice echoes, uint64_t id, uint32_t *place)
 {
     char wanted[8];
     write_u64le(wanted, id);
-    for (size_t at = 0; at + LG_LEGION_ECHO_SIZE <= echoes.len; at += LG_LEGION_ECHO_SIZE)
-        if (memcmp(echoes.ptr + at, wanted, sizeof wanted) == 0)
-            return read_u64le(echoes.ptr + at + 8);
+    size_t count = echoes.len / LG_LEGION_ECHO_SIZE, at = *place < count ? *place : 0;
+    for (size_t i = 0; i < count; i++, at = at + 1 < count ? at + 1 : 0) {
+        const char *echo = echoes.ptr + at * LG_LEGION_ECHO_SIZE;
+        if (memcmp(echo, wanted, sizeof wanted) != 0)
+            continue;
+        *place = (uint32_t)at;
+        return read_u64le(echo + 8);
+    }
     return 0;
 }
 
@@ -398,9 +403,8 @@ static void put(struct writer *w, enum key key, struct lg_slice value)
 
 static void put_number(struct writer *w, enum key key, uint64_t number)
 {
-    char text[24];
-    int len = snprintf(text, sizeof text, "%llu", (unsigned long long)number);
-    put(w, key, lg_slice_from(text, (size_t)len));
+    char text[LG_DIGITS_MAX];
+    put(w, key, lg_slice_from(text, lg_digits(text, number)));
 }
 
 static void put_ballot(struct writer *w, const struct lg_legion_ballot *ballot)

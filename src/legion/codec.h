@@ -19,6 +19,7 @@
 #define LG_LEGION_NAME_MAX   255  /* bytes of a node's name */
 #define LG_LEGION_SCROLL_MAX 4096 /* bytes of a scroll */
 #define LG_LEGION_ECHO_SIZE  16   /* bytes of an echo: u64le id, u64le stamp */
+#define LG_LEGION_ECHOES_MAX 3500 /* of a message: the rest are in the next ones */
 #define LG_LEGION_EPOCH_MAX  ((uint64_t)1 << 62)
 
 /* The keys of Legatus: docs/legion-protocol.md says what each one means. All
@@ -89,7 +90,8 @@ uint64_t lg_legion_id(const char uuid[LG_LEGION_UUID_LEN]);
 /* Appends an echo to `out` at *len. 0, or -LG_E_LIMIT. */
 int lg_legion_echo_put(
     char *out, size_t size, size_t *len, uint64_t id, uint64_t stamp_us) LG_MUST_USE;
-/* The stamp `echoes` has for `id`; 0 when there is none. */
-uint64_t lg_legion_echo_find(struct lg_slice echoes, uint64_t id);
+/* The stamp `echoes` has for `id`; 0 when there is none. Looks at *place (from 0)
+ * first, and leaves there where it was found. */
+uint64_t lg_legion_echo_find(struct lg_slice echoes, uint64_t id, uint32_t *place);
 
 #endif

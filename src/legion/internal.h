@@ -60,6 +60,7 @@ struct lg_ballot {
     int64_t *ends; /* room for sorting */
     char *echoes;
     size_t echoes_size;
+    size_t echoes_from; /* the member whose echo is due next, where not all fit */
 };
 
 struct lg_legion {

@@ -64,11 +64,16 @@ static int make_tables(struct lg_legion *legion, size_t max)
     roster->expiry_ms = INT64_MAX;
     roster->members = calloc(max, sizeof *roster->members);
     roster->ids = calloc(max, sizeof *roster->ids);
+    roster->hint_count = 64;
+    while (roster->hint_count < 4 * max)
+        roster->hint_count *= 2;
+    roster->hints = calloc(roster->hint_count, sizeof *roster->hints);
     roster->grave_max = max;
     roster->graves = calloc(max, sizeof *roster->graves);
     legion->phases.waiting_max = 2 * max;
     legion->phases.waiting = calloc(2 * max, sizeof *legion->phases.waiting);
-    if (!roster->members || !roster->ids || !roster->graves || !legion->phases.waiting)
+    if (!roster->members || !roster->ids || !roster->hints || !roster->graves ||
+        !legion->phases.waiting)
         return -LG_E_NOMEM;
     return lg_ballot_new(legion);
 }
@@ -101,6 +106,7 @@ void lg_legion_free(struct lg_legion *legion)
     lg_ballot_free(legion);
     free(legion->roster.members);
     free(legion->roster.ids);
+    free(legion->roster.hints);
     free(legion->roster.graves);
     free(legion->phases.waiting);
     free(legion);

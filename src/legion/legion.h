@@ -285,6 +285,7 @@ struct lg_legion_member {
     uint64_t vote_epoch, vote_echo_us; /* of its promise to us; 0 = none */
     int64_t vote_promise_ms;
     int64_t answered_ms; /* when we last answered it */
+    uint32_t echo_place; /* of ours among its echoes, the last time */
 };
 
 /* Both live until the next step. */

@@ -20,6 +20,7 @@ enum lg_legion_mutant {
     LG_MUTANT_RENEW_ANY,            /* a promise to a mere candidate is renewed */
     LG_MUTANT_EPOCH_NOT_IN_VOTE,    /* votes do not name their epoch */
     LG_MUTANT_VOTE_TWICE,           /* a promise binds nobody */
+    LG_MUTANT_OLD_TITLE_STAYS,      /* a Lord does not mind a later title */
     LG_MUTANT_COUNT
 };
 

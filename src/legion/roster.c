@@ -32,17 +32,41 @@ static bool same_uuid(const struct lg_legion_member *member, const char *uuid)
     return memcmp(member->who.uuid, uuid, LG_LEGION_UUID_LEN) == 0;
 }
 
+/* In a large legion looking for the sender would be most of the work of a message.
+ * The first place to look; where it is not there, look everywhere. */
+static uint32_t *hint_of(const struct lg_roster *roster, uint64_t id)
+{
+    return &roster->hints[id & (roster->hint_count - 1)];
+}
+
+/* The next member with that id from `from` on; the count when there is none. */
+static size_t next_with(const struct lg_roster *roster, uint64_t id, size_t from)
+{
+    while (from < roster->count && roster->ids[from] != id)
+        from++;
+    return from;
+}
+
+static bool is_sender(
+    const struct lg_legion_member *member, const struct lg_legion_message *message, bool safe)
+{
+    return same_node(&member->who, message) ||
+           (safe && member->safe && same_uuid(member, message->uuid.ptr));
+}
+
 struct lg_legion_member *lg_roster_find(
     struct lg_roster *roster, const struct lg_legion_message *message, bool safe)
 {
     uint64_t id = lg_legion_id(message->uuid.ptr);
-    for (size_t i = 0; i < roster->count; i++) {
-        struct lg_legion_member *member = &roster->members[i];
-        if (roster->ids[i] != id)
+    uint32_t *hint = hint_of(roster, id);
+    if (*hint < roster->count && roster->ids[*hint] == id &&
+        is_sender(&roster->members[*hint], message, safe))
+        return &roster->members[*hint];
+    for (size_t i = next_with(roster, id, 0); i < roster->count; i = next_with(roster, id, i + 1)) {
+        if (!is_sender(&roster->members[i], message, safe))
             continue;
-        if (same_node(&member->who, message) ||
-            (safe && member->safe && same_uuid(member, message->uuid.ptr)))
-            return member;
+        *hint = (uint32_t)i;
+        return &roster->members[i];
     }
     return NULL;
 }
@@ -50,8 +74,8 @@ struct lg_legion_member *lg_roster_find(
 struct lg_legion_member *lg_roster_by_uuid(struct lg_roster *roster, const char *uuid)
 {
     uint64_t id = lg_legion_id(uuid);
-    for (size_t i = 0; i < roster->count; i++)
-        if (roster->ids[i] == id && roster->members[i].safe && same_uuid(&roster->members[i], uuid))
+    for (size_t i = next_with(roster, id, 0); i < roster->count; i = next_with(roster, id, i + 1))
+        if (roster->members[i].safe && same_uuid(&roster->members[i], uuid))
             return &roster->members[i];
     return NULL;
 }
@@ -67,6 +91,7 @@ struct lg_legion_member *lg_roster_add(
     copy_text(member->who.uuid, sizeof member->who.uuid, message->uuid);
     member->id = lg_legion_id(member->who.uuid);
     member->answered_ms = INT64_MIN;
+    *hint_of(roster, member->id) = (uint32_t)roster->count;
     roster->ids[roster->count++] = member->id;
     roster->sum += weight(&member->who);
     return member;

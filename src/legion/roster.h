@@ -14,6 +14,8 @@ struct lg_roster_grave {
 struct lg_roster {
     struct lg_legion_member *members; /* in order of arrival */
     uint64_t *ids;                    /* of the members, in the same order */
+    uint32_t *hints;                  /* where a member with such an id was last found */
+    size_t hint_count;                /* a power of two */
     size_t count;
     size_t max;
     int64_t expiry_ms; /* nobody is lost before; INT64_MAX = never */

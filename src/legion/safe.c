@@ -278,10 +278,22 @@ void lg_safe_expire(struct lg_legion *legion, struct lg_legion_update *update)
     }
 }
 
+/* Who holds a later title than ours. While clocks run there is none: ours, or the
+ * machine's, stood still, and what our lease says is of the past. */
+static const struct lg_legion_member *successor(const struct lg_legion *legion)
+{
+    const struct lg_legion_member *member = holder(legion);
+    bool later = member && member->title > legion->state.epoch;
+    return later && !lg_legion_is_mutant(legion, LG_MUTANT_OLD_TITLE_STAYS) ? member : NULL;
+}
+
 /* It stands although it has heard that we hold the title: one that would not take
- * it from us (legion-nopreempt) has had the time to say so. */
+ * it from us (legion-nopreempt) has had the time to say so. One that holds an older
+ * title is about to learn that it is over. */
 static bool insists(const struct lg_legion *legion, const struct lg_legion_member *member)
 {
+    if (member->title && !lg_legion_is_mutant(legion, LG_MUTANT_OLD_TITLE_STAYS))
+        return false;
     return lg_roster_better(&member->who, &legion->self) &&
            member->echo_us > legion->ballot.title_stamp_us;
 }
@@ -296,7 +308,10 @@ static void hold(
     if (lg_legion_is_mutant(legion, LG_MUTANT_NO_LEASE))
         state->title_until_ms = INT64_MAX / 2;
     enum lg_legion_reason reason = lg_safe_reason(legion);
-    if (reason) {
+    const struct lg_legion_member *later = successor(legion);
+    if (later) {
+        lg_title_signal(legion, LG_SIGNAL_OUTVOTED, &later->who, update);
+    } else if (reason) {
         say_number(update, LG_NOTE_STEPS_DOWN, reason);
         lg_title_signal(legion, LG_SIGNAL_QUIT, NULL, update);
     } else if (best && insists(legion, best)) {

@@ -9,20 +9,28 @@
  *   --loss P%           of all messages       --latency TIME   at most (1ms)
  *   --hooks TIME        lord and unlord hooks run up to that long (100ms)
  *   --kill N@TIME[+TIME]       node N (from 1) dies, and starts again after the second time
- *   --stop, --pause, --resign  likewise
+ *   --crash, --stop            likewise: its power is cut; it is stopped cleanly
+ *   --pause, --resign          for the second time
+ *   --freeze N@TIME+TIME       paused, and its clock stands still: a virtual machine
  *   --cut A-B@TIME[+TIME]      the link of two nodes is cut, both ways
  *   --partition A,B@TIME[+TIME]  those nodes are cut off from the others
- *   --json              a JSON object a line
+ *   --grow N@TIME       to N nodes: the quorum is raised everywhere, then they start
+ *   --grow-unprepared N@TIME   the same, but the old nodes keep their quorum
+ *   --json              a JSON object a line, the last one is the verdict
+ *   --brief             without what the nodes would write to their logs
+ *   --replay            the files are those of legion-record, the older one first: see replay.h
  *
  * TIME: 90, 1.5s, 200ms, 10m, 1h.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef LG_SIM_COMMAND_H
 #define LG_SIM_COMMAND_H
 
+#include "sim/report.h"
 #include "sim/sim.h"
 
-#define LG_SIM_FILES_MAX  64
-#define LG_SIM_ERROR_SIZE 160 /* bytes of a message, its NUL included */
+#define LG_SIM_FILES_MAX         64
+#define LG_SIM_ERROR_SIZE        160 /* bytes of a message, its NUL included */
+#define LG_SIM_COMMAND_NODES_MAX 2000
 
 struct lg_sim_command; /* opaque */
 
@@ -33,6 +41,9 @@ int lg_sim_command_new(int argc, const char *const *argv, struct lg_sim_command 
 void lg_sim_command_free(struct lg_sim_command *command);
 /* The arguments that are files. */
 const char *const *lg_sim_command_files(const struct lg_sim_command *command, size_t *ret_count);
+bool lg_sim_command_is_json(const struct lg_sim_command *command);
+/* The files are to be replayed. */
+bool lg_sim_command_replays(const struct lg_sim_command *command);
 
 /* Runs it with the setups of the files (texts outlive the call; uuids are not
  * looked at; legion-safe as it is in them), one line of the story at a time.
@@ -40,7 +51,7 @@ const char *const *lg_sim_command_files(const struct lg_sim_command *command, si
  * back; -LG_E_INVALID with a reason (a node that is not there, a bad setup);
  * -LG_E_NOMEM. */
 int lg_sim_command_run(struct lg_sim_command *command, const struct lg_legion_setup *setups,
-    size_t setup_count, void (*print)(void *arg, const char *line), void *arg, bool *ret_kept,
+    size_t setup_count, lg_sim_print *print, void *arg, bool *ret_kept,
     char ret_error[LG_SIM_ERROR_SIZE]) LG_MUST_USE;
 
 #endif

@@ -24,13 +24,17 @@ struct lg_sim_actor {
     int64_t clock_us; /* what its clock showed at true time 0 */
     int64_t wall_ms;  /* wall clock's distance from the true one */
     int64_t paused_until_us, stale_ms;
+    int64_t frozen_until_us; /* its clock stands still; 0 = never did */
+    bool untold;             /* of its new quorum, since it is paused: told when it wakes */
+    bool thawed;             /* its title has been through a freeze */
+    bool beside;             /* that it is Lord beside another was told */
     int64_t deadline_ms;
     int64_t timer_us;           /* the earliest timer in the heap; INT64_MAX = none */
     uint32_t hook, member_hook; /* runs so far */
     bool hook_runs, member_hook_runs;
     bool stored; /* there is a state file */
     struct lg_legion_memory memory;
-    bool titled;            /* as shared memory says */
+    bool titled;            /* as shared memory says: in the list */
     uint64_t epoch;         /* of that title */
     int64_t title_until_us; /* true time at which its clock ends the title */
 };
@@ -44,7 +48,10 @@ struct lg_sim {
     struct lg_sim_heap heap;
     struct lg_sim_packet *free_packets;
     size_t packet_size;
-    bool *cut; /* count * count, row = from */
+    size_t *titled; /* who has a title in shared memory, in no order */
+    size_t titled_count;
+    bool *cut;    /* count * count, row = from */
+    bool *parted; /* by that side */
     int64_t latency_us, late_us;
     unsigned loss_permille, twice_permille;
     size_t next_fault;
@@ -55,10 +62,19 @@ struct lg_sim {
     size_t note_max;
 };
 
+/* For "%.*s". */
+#define NAME_OF(sim, at)                                                                           \
+    (int)(sim)->actors[at].model.setup.name.len, (sim)->actors[at].model.setup.name.ptr
+
+/* ---- sim.c ---- */
+bool lg_sim_is_of_links(enum lg_sim_fault_kind kind);
+
 /* ---- world.c ---- */
 uint64_t lg_sim_random(struct lg_sim *sim, uint64_t below);
 void lg_sim_boot(struct lg_sim *sim, size_t at);
 void lg_sim_step(struct lg_sim *sim, size_t at, const struct lg_legion_event *event);
+/* What a node was told while it stood still. */
+void lg_sim_catch_up(struct lg_sim *sim, size_t at);
 void lg_sim_happen(struct lg_sim *sim, const struct lg_sim_event *event);
 void lg_sim_kill(struct lg_sim *sim, size_t at, bool host);
 void lg_sim_push(struct lg_sim *sim, struct lg_sim_event event);

@@ -62,7 +62,7 @@ void lg_sim_send(struct lg_sim *sim, size_t from, const struct lg_legion_message
     if (!packet)
         return;
     for (size_t to = 0; to < sim->count; to++) {
-        if (to == from || sim->cut[from * sim->count + to])
+        if (to == from || lg_sim_is_cut(sim, from, to))
             continue;
         if (only && !sim->spec.group &&
             memcmp(only->uuid, sim->actors[to].uuid, LG_LEGION_UUID_LEN) != 0)

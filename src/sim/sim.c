@@ -54,7 +54,9 @@ int lg_sim_new(const struct lg_sim_spec *spec, struct lg_sim **ret_sim)
     sim->actors = calloc(count, sizeof *sim->actors);
     sim->cut = calloc(count * count, sizeof *sim->cut);
     sim->notes = calloc(sim->note_max, sizeof *sim->notes);
-    if (!sim->actors || !sim->cut || !sim->notes) {
+    sim->titled = calloc(count, sizeof *sim->titled);
+    sim->parted = calloc(spec->side_count + 1, sizeof *sim->parted);
+    if (!sim->actors || !sim->cut || !sim->notes || !sim->titled || !sim->parted) {
         lg_sim_free(sim);
         return -LG_E_NOMEM;
     }
@@ -85,6 +87,8 @@ void lg_sim_free(struct lg_sim *sim)
     free(sim->actors);
     free(sim->cut);
     free(sim->notes);
+    free(sim->titled);
+    free(sim->parted);
     free(sim);
 }
 
@@ -99,10 +103,23 @@ static void pause(struct lg_sim *sim, struct lg_sim_actor *actor, int64_t for_us
     actor->stale_ms = now_us / 1000;
 }
 
+/* A title that others could read stays readable when the machine goes on. */
+static void freeze(struct lg_sim *sim, struct lg_sim_actor *actor, int64_t for_us)
+{
+    if (!actor->legion || actor->paused_until_us > sim->now_us)
+        return;
+    pause(sim, actor, for_us);
+    actor->frozen_until_us = sim->now_us + for_us;
+    actor->clock_us -= for_us + for_us * actor->model.rate_ppm / 1000000;
+    actor->title_until_us += for_us;
+    actor->thawed = actor->titled;
+}
+
 static void tell_node(struct lg_sim *sim, const struct lg_sim_fault *fault)
 {
     struct lg_legion_event event = {.kind = LG_EVENT_RESIGN};
-    if (!sim->actors[fault->a].legion)
+    struct lg_sim_actor *actor = &sim->actors[fault->a];
+    if (!actor->legion || actor->paused_until_us > sim->now_us)
         return;
     if (fault->kind == LG_SIM_STOP) {
         event.kind = LG_EVENT_SHUTDOWN;
@@ -124,6 +141,11 @@ static void of_links(struct lg_sim *sim, const struct lg_sim_fault *fault)
         return;
     case LG_SIM_JOIN_ALL:
         memset(sim->cut, 0, sim->count * sim->count * sizeof *sim->cut);
+        memset(sim->parted, 0, sim->spec.side_count * sizeof *sim->parted);
+        return;
+    case LG_SIM_PART:
+    case LG_SIM_HEAL:
+        sim->parted[fault->a] = fault->kind == LG_SIM_PART;
         return;
     case LG_SIM_LOSS:
         sim->loss_permille = (unsigned)fault->value;
@@ -142,6 +164,7 @@ static void of_links(struct lg_sim *sim, const struct lg_sim_fault *fault)
 static void of_node(struct lg_sim *sim, const struct lg_sim_fault *fault)
 {
     struct lg_sim_actor *actor = &sim->actors[fault->a];
+    lg_sim_catch_up(sim, fault->a);
     switch (fault->kind) {
     case LG_SIM_KILL:
     case LG_SIM_CRASH:
@@ -153,26 +176,40 @@ static void of_node(struct lg_sim *sim, const struct lg_sim_fault *fault)
     case LG_SIM_PAUSE:
         pause(sim, actor, fault->value);
         return;
+    case LG_SIM_FREEZE:
+        freeze(sim, actor, fault->value);
+        return;
+    case LG_SIM_QUORUM:
+        actor->model.setup.quorum = (uint64_t)fault->value;
+        actor->untold = actor->legion != NULL;
+        lg_sim_catch_up(sim, fault->a);
+        return;
     case LG_SIM_WALL:
         actor->wall_ms += fault->value;
         return;
     default:
-        if (actor->paused_until_us <= sim->now_us)
-            tell_node(sim, fault);
+        tell_node(sim, fault);
     }
+}
+
+bool lg_sim_is_of_links(enum lg_sim_fault_kind kind)
+{
+    return kind <= LG_SIM_JOIN_ALL || kind == LG_SIM_PART || kind == LG_SIM_HEAL ||
+           (kind >= LG_SIM_LOSS && kind <= LG_SIM_TWICE);
 }
 
 int lg_sim_fault(struct lg_sim *sim, const struct lg_sim_fault *fault)
 {
-    if (fault->a >= sim->count || fault->b >= sim->count || fault->kind >= LG_SIM_FAULT_COUNT)
+    bool is_side = fault->kind == LG_SIM_PART || fault->kind == LG_SIM_HEAL;
+    if (fault->a >= (is_side ? sim->spec.side_count : sim->count) || fault->b >= sim->count ||
+        fault->kind >= LG_SIM_FAULT_COUNT)
         return -LG_E_INVALID;
     lg_sim_tell_fault(sim, fault);
     if (fault->kind == LG_SIM_KILL_LORD) {
         int lord = lg_sim_lord(sim);
         if (lord >= 0)
             lg_sim_kill(sim, (size_t)lord, true);
-    } else if (fault->kind <= LG_SIM_JOIN_ALL ||
-               (fault->kind >= LG_SIM_LOSS && fault->kind <= LG_SIM_TWICE)) {
+    } else if (lg_sim_is_of_links(fault->kind)) {
         of_links(sim, fault);
     } else {
         of_node(sim, fault);
@@ -226,10 +263,12 @@ int64_t lg_sim_now_us(const struct lg_sim *sim)
 
 int lg_sim_lord(const struct lg_sim *sim)
 {
-    for (size_t i = 0; i < sim->count; i++)
-        if (lg_sim_holds(sim, i, sim->now_us))
-            return (int)i;
-    return -1;
+    int lord = -1;
+    for (size_t i = 0; i < sim->titled_count; i++)
+        if (lg_sim_holds(sim, sim->titled[i], sim->now_us) &&
+            (lord < 0 || (int)sim->titled[i] < lord))
+            lord = (int)sim->titled[i];
+    return lord;
 }
 
 bool lg_sim_runs(const struct lg_sim *sim, size_t node)
@@ -239,7 +278,12 @@ bool lg_sim_runs(const struct lg_sim *sim, size_t node)
 
 bool lg_sim_is_cut(const struct lg_sim *sim, size_t from, size_t to)
 {
-    return sim->cut[from * sim->count + to];
+    bool cut = sim->cut[from * sim->count + to];
+    for (size_t i = 0; i < sim->spec.side_count && !cut; i++) {
+        const bool *side = sim->spec.sides + i * sim->count;
+        cut = sim->parted[i] && side[from] != side[to];
+    }
+    return cut;
 }
 
 const struct lg_legion_state *lg_sim_state(const struct lg_sim *sim, size_t node)

@@ -40,6 +40,7 @@ enum lg_sim_fault_kind {
     LG_SIM_START,       /* `a` starts, if it does not run */
     LG_SIM_STOP,        /* `a` is stopped cleanly */
     LG_SIM_PAUSE,       /* `a` stands still for `value` us; what is sent to it waits */
+    LG_SIM_FREEZE,      /* the same, and its clock with it: a virtual machine */
     LG_SIM_LOSS,        /* `value` messages of 1000 are lost from now on */
     LG_SIM_LATENCY,     /* messages take between 1/4 of `value` us and `value` us */
     LG_SIM_LATE,        /* 1 message of 50 takes up to `value` us more */
@@ -48,6 +49,9 @@ enum lg_sim_fault_kind {
     LG_SIM_RESIGN,      /* of `a`, for `value` ms */
     LG_SIM_CHECK,       /* `a` is well (1) or not (0) */
     LG_SIM_MAINTENANCE, /* of `a`: on (1) or off (0) */
+    LG_SIM_QUORUM,      /* `a` is told, or will start with, a quorum of `value` */
+    LG_SIM_PART,        /* side `a` of the specification and the others are cut off */
+    LG_SIM_HEAL,        /* no longer */
     LG_SIM_KILL_LORD,   /* whoever holds the title now */
     LG_SIM_FAULT_COUNT
 };
@@ -55,7 +59,7 @@ enum lg_sim_fault_kind {
 struct lg_sim_fault {
     int64_t at_us;
     enum lg_sim_fault_kind kind;
-    unsigned a, b; /* nodes, from 0 */
+    unsigned a, b; /* nodes, from 0; a side */
     int64_t value;
 };
 
@@ -71,6 +75,8 @@ struct lg_sim_spec {
     size_t node_count;
     const struct lg_sim_fault *faults; /* in order of time; outlive the simulation */
     size_t fault_count;
+    const bool *sides; /* of partitions, a row of node_count each; outlive the simulation */
+    size_t side_count;
     uint64_t seed;
     int64_t latency_us; /* as LG_SIM_LATENCY; 0 = 1000 */
     bool group;         /* one multicast group: answers reach everybody */
@@ -85,6 +91,8 @@ struct lg_sim_verdict {
     uint64_t two_lords;      /* events after which two held the title */
     int64_t two_lords_at_us; /* the first; -1 = never */
     uint64_t epochs_twice, epochs_back;
+    int64_t thawed_us; /* time in which one that was frozen thought itself Lord beside
+                          another: what nobody can help. Not among two_lords */
     uint64_t titles;
     uint64_t last_epoch;
     int64_t lord_us; /* time with a Lord */

@@ -39,36 +39,95 @@ void lg_sim_tell_update(const struct lg_sim *sim, size_t at, const struct lg_leg
         lg_sim_tell(sim, (int)at, "kills its hooks");
 }
 
+static void tell_of_links(const struct lg_sim *sim, const struct lg_sim_fault *fault)
+{
+    double ms = (double)fault->value / 1000, percent = (double)fault->value / 10;
+    switch (fault->kind) {
+    case LG_SIM_CUT:
+    case LG_SIM_JOIN:
+        lg_sim_tell(sim, -1, "link %s: from %.*s to %.*s",
+            fault->kind == LG_SIM_CUT ? "cut" : "joined", NAME_OF(sim, fault->a),
+            NAME_OF(sim, fault->b));
+        return;
+    case LG_SIM_LOSS:
+        lg_sim_tell(sim, -1, "%.1f %% of all messages are lost", percent);
+        return;
+    case LG_SIM_TWICE:
+        lg_sim_tell(sim, -1, "%.1f %% of all messages arrive twice", percent);
+        return;
+    case LG_SIM_LATENCY:
+    case LG_SIM_LATE:
+        lg_sim_tell(sim, -1, "messages take up to %.3f ms%s", ms,
+            fault->kind == LG_SIM_LATE ? " more" : "");
+        return;
+    default:
+        lg_sim_tell(sim, -1, "all links joined");
+    }
+}
+
+/* As many names as a line has room for. */
+static void tell_of_side(const struct lg_sim *sim, const struct lg_sim_fault *fault)
+{
+    const bool *side = sim->spec.sides + fault->a * sim->count;
+    char names[LG_LEGION_LINE_SIZE / 2] = "";
+    size_t len = 0, count = 0;
+    for (size_t i = 0; i < sim->count; i++) {
+        size_t need = sim->actors[i].model.setup.name.len + 1;
+        if (side[i] && len + need < sizeof names)
+            len += (size_t)snprintf(
+                names + len, sizeof names - len, "%s%.*s", len ? " " : "", NAME_OF(sim, i));
+        count += side[i];
+    }
+    lg_sim_tell(sim, -1, "%s: %zu (%s) | %zu",
+        fault->kind == LG_SIM_PART ? "partition" : "partition over", count, names,
+        sim->count - count);
+}
+
+static void tell_of_node(const struct lg_sim *sim, const struct lg_sim_fault *fault)
+{
+    int node = (int)fault->a;
+    double s = (double)fault->value / 1000000, ms = (double)fault->value;
+    switch (fault->kind) {
+    case LG_SIM_PAUSE:
+        lg_sim_tell(sim, node, "paused for %.3f s", s);
+        return;
+    case LG_SIM_FREEZE:
+        lg_sim_tell(sim, node, "frozen for %.3f s, its clock with it", s);
+        return;
+    case LG_SIM_WALL:
+        lg_sim_tell(sim, node, "wall clock jumps by %.3f s", ms / 1000);
+        return;
+    case LG_SIM_RESIGN:
+        lg_sim_tell(sim, node, "told to resign for %.3f s", ms / 1000);
+        return;
+    case LG_SIM_CHECK:
+        lg_sim_tell(sim, node, "its service is %s", fault->value ? "well" : "broken");
+        return;
+    case LG_SIM_MAINTENANCE:
+        lg_sim_tell(sim, node, "maintenance %s", fault->value ? "on" : "off");
+        return;
+    case LG_SIM_QUORUM:
+        lg_sim_tell(sim, node, "quorum set to %lld", (long long)fault->value);
+        return;
+    default:
+        lg_sim_tell(sim, node, "%s",
+            fault->kind == LG_SIM_KILL    ? "killed"
+            : fault->kind == LG_SIM_CRASH ? "power cut"
+            : fault->kind == LG_SIM_STOP  ? "stopped"
+                                          : "started");
+    }
+}
+
 void lg_sim_tell_fault(const struct lg_sim *sim, const struct lg_sim_fault *fault)
 {
-    static const char *const texts[LG_SIM_FAULT_COUNT] = {
-        [LG_SIM_CUT] = "link cut",
-        [LG_SIM_JOIN] = "link joined",
-        [LG_SIM_JOIN_ALL] = "all links joined",
-        [LG_SIM_KILL] = "killed",
-        [LG_SIM_CRASH] = "host crashed",
-        [LG_SIM_START] = "started",
-        [LG_SIM_STOP] = "stopped",
-        [LG_SIM_PAUSE] = "paused",
-        [LG_SIM_LOSS] = "loss",
-        [LG_SIM_LATENCY] = "latency",
-        [LG_SIM_LATE] = "late messages",
-        [LG_SIM_TWICE] = "doubled messages",
-        [LG_SIM_WALL] = "wall clock jumps",
-        [LG_SIM_RESIGN] = "resigns",
-        [LG_SIM_CHECK] = "check",
-        [LG_SIM_MAINTENANCE] = "maintenance",
-        [LG_SIM_KILL_LORD] = "the Lord is killed",
-    };
     if (!sim->spec.story)
         return;
-    if (fault->kind == LG_SIM_CUT || fault->kind == LG_SIM_JOIN)
-        lg_sim_tell(sim, -1, "%s: %u to %u", texts[fault->kind], fault->a, fault->b);
-    else if (fault->kind == LG_SIM_LOSS || fault->kind == LG_SIM_LATENCY ||
-             fault->kind == LG_SIM_LATE || fault->kind == LG_SIM_TWICE)
-        lg_sim_tell(sim, -1, "%s: %lld", texts[fault->kind], (long long)fault->value);
-    else if (fault->kind == LG_SIM_JOIN_ALL || fault->kind == LG_SIM_KILL_LORD)
-        lg_sim_tell(sim, -1, "%s", texts[fault->kind]);
+    if (fault->kind == LG_SIM_KILL_LORD)
+        lg_sim_tell(sim, -1, "the Lord's power is cut");
+    else if (fault->kind == LG_SIM_PART || fault->kind == LG_SIM_HEAL)
+        tell_of_side(sim, fault);
+    else if (lg_sim_is_of_links(fault->kind))
+        tell_of_links(sim, fault);
     else
-        lg_sim_tell(sim, (int)fault->a, "%s (%lld)", texts[fault->kind], (long long)fault->value);
+        tell_of_node(sim, fault);
 }

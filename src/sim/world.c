@@ -67,18 +67,37 @@ static int64_t wall_ms(const struct lg_sim *sim, const struct lg_sim_actor *acto
 bool lg_sim_holds(const struct lg_sim *sim, size_t at, int64_t at_us)
 {
     const struct lg_sim_actor *actor = &sim->actors[at];
-    return actor->titled && actor->title_until_us > at_us;
+    return actor->titled && actor->title_until_us > at_us && actor->frozen_until_us <= at_us;
+}
+
+/* One that wakes and is Lord by its own clock, while another is. */
+static void count_thawed(struct lg_sim *sim, int64_t until_us)
+{
+    int64_t ends_us[2] = {sim->now_us, sim->now_us}; /* of titles, thawed or not */
+    for (size_t i = 0; i < sim->titled_count; i++) {
+        const struct lg_sim_actor *actor = &sim->actors[sim->titled[i]];
+        int64_t *end_us = &ends_us[actor->thawed];
+        if (lg_sim_holds(sim, sim->titled[i], sim->now_us) && actor->title_until_us > *end_us)
+            *end_us = actor->title_until_us;
+    }
+    int64_t end_us = ends_us[0] < ends_us[1] ? ends_us[0] : ends_us[1];
+    if (end_us > until_us)
+        end_us = until_us;
+    sim->verdict.thawed_us += end_us - sim->now_us;
 }
 
 void lg_sim_elapse(struct lg_sim *sim, int64_t until_us)
 {
     int64_t lord_until_us = sim->now_us;
-    for (size_t i = 0; i < sim->count; i++)
-        if (lg_sim_holds(sim, i, sim->now_us) && sim->actors[i].title_until_us > lord_until_us)
-            lord_until_us = sim->actors[i].title_until_us;
+    for (size_t i = 0; i < sim->titled_count; i++)
+        if (lg_sim_holds(sim, sim->titled[i], sim->now_us) &&
+            sim->actors[sim->titled[i]].title_until_us > lord_until_us)
+            lord_until_us = sim->actors[sim->titled[i]].title_until_us;
     if (lord_until_us > until_us)
         lord_until_us = until_us;
     struct lg_sim_verdict *verdict = &sim->verdict;
+    if (sim->titled_count > 1)
+        count_thawed(sim, until_us);
     verdict->lord_us += lord_until_us - sim->now_us;
     if (lord_until_us > sim->now_us)
         sim->lordless_since_us = lord_until_us;
@@ -104,17 +123,43 @@ static void new_title(struct lg_sim *sim, size_t at, uint64_t epoch)
     verdict->last_title_us = sim->now_us;
 }
 
+/* Told once for each title; counted at every event. */
+static void tell_two(struct lg_sim *sim, size_t at, size_t other, bool thawed)
+{
+    struct lg_sim_actor *actor = &sim->actors[at], *others = &sim->actors[other];
+    if (!actor->beside || !others->beside)
+        lg_sim_tell(sim, (int)at, "%s: %.*s is Lord too (epochs %llu and %llu)",
+            thawed ? "THAWED" : "TWO LORDS", NAME_OF(sim, other), (unsigned long long)actor->epoch,
+            (unsigned long long)others->epoch);
+    actor->beside = others->beside = true;
+}
+
 static void check_promise(struct lg_sim *sim, size_t at)
 {
     if (!lg_sim_holds(sim, at, sim->now_us))
         return;
-    for (size_t i = 0; i < sim->count; i++) {
+    for (size_t k = 0; k < sim->titled_count; k++) {
+        size_t i = sim->titled[k];
         if (i == at || !lg_sim_holds(sim, i, sim->now_us))
             continue;
-        lg_sim_tell(sim, (int)at, "TWO LORDS: and %zu", i);
-        if (sim->verdict.two_lords++ == 0)
+        bool thawed = sim->actors[at].thawed || sim->actors[i].thawed;
+        tell_two(sim, at, i, thawed);
+        if (!thawed && sim->verdict.two_lords++ == 0)
             sim->verdict.two_lords_at_us = sim->now_us;
     }
+}
+
+static void set_titled(struct lg_sim *sim, size_t at, bool titled)
+{
+    struct lg_sim_actor *actor = &sim->actors[at];
+    if (titled && !actor->titled)
+        sim->titled[sim->titled_count++] = at;
+    for (size_t i = 0; i < sim->titled_count && !titled; i++)
+        if (sim->titled[i] == at)
+            sim->titled[i] = sim->titled[--sim->titled_count];
+    actor->titled = titled;
+    if (!titled)
+        actor->thawed = actor->beside = false;
 }
 
 /* What shared memory shows from now on. */
@@ -123,7 +168,7 @@ static void publish(struct lg_sim *sim, size_t at)
     struct lg_sim_actor *actor = &sim->actors[at];
     const struct lg_legion_state *state = lg_legion_state(actor->legion);
     bool held = actor->titled;
-    actor->titled = state->role >= LG_ROLE_RISING && state->role <= LG_ROLE_FALLING;
+    set_titled(sim, at, state->role >= LG_ROLE_RISING && state->role <= LG_ROLE_FALLING);
     if (!actor->titled) {
         if (held)
             lg_sim_tell(sim, (int)at, "Lord no more");
@@ -245,6 +290,8 @@ void lg_sim_boot(struct lg_sim *sim, size_t at)
     actor->life++;
     actor->hook_runs = actor->member_hook_runs = false;
     actor->paused_until_us = 0;
+    actor->frozen_until_us = 0;
+    actor->untold = false;
     actor->stale_ms = 0;
     actor->timer_us = INT64_MAX;
     lg_sim_tell(sim, (int)at, "starts, uuid %s", actor->uuid);
@@ -262,7 +309,7 @@ void lg_sim_kill(struct lg_sim *sim, size_t at, bool host)
     actor->timer_us = INT64_MAX;
     if (!host)
         return;
-    actor->titled = false;
+    set_titled(sim, at, false);
     /* Another boot: the clock begins again, and nothing can be compared with before. */
     actor->clock_us = (int64_t)lg_sim_random(sim, 100 * MILLION) - sim->now_us -
                       sim->now_us * actor->model.rate_ppm / MILLION;
@@ -299,6 +346,17 @@ static void end_hooks(struct lg_sim *sim, const struct lg_sim_event *event)
     lg_sim_step(sim, event->node, &done);
 }
 
+void lg_sim_catch_up(struct lg_sim *sim, size_t at)
+{
+    struct lg_sim_actor *actor = &sim->actors[at];
+    if (!actor->untold || !actor->legion || actor->paused_until_us > sim->now_us)
+        return;
+    struct lg_legion_setup setup = actor->model.setup;
+    setup.uuid = lg_slice_of(actor->uuid);
+    actor->untold = false;
+    lg_sim_step(sim, at, &(struct lg_legion_event){.kind = LG_EVENT_RECONFIGURE, .setup = &setup});
+}
+
 void lg_sim_happen(struct lg_sim *sim, const struct lg_sim_event *event)
 {
     struct lg_sim_actor *actor = &sim->actors[event->node];
@@ -307,6 +365,7 @@ void lg_sim_happen(struct lg_sim *sim, const struct lg_sim_event *event)
     sim->verdict.events++;
     if (put_off(sim, event))
         return;
+    lg_sim_catch_up(sim, event->node);
     switch (event->kind) {
     case LG_SIM_DELIVER:
         happens.kind = LG_EVENT_RECEIVE;

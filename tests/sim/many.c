@@ -9,7 +9,7 @@
 
 #define S       ((int64_t)1000000) /* us */
 #define FREQ_MS 1000
-#define WAIT_MS 5000
+#define WAIT_MS 3000
 
 static int judge(const char *what, int64_t took_us, int64_t most_us, const struct lg_sim *sim)
 {
@@ -47,7 +47,7 @@ static int run(struct lg_sim *sim)
 
 int main(int argc, char **argv)
 {
-    size_t count = argc > 1 ? strtoul(argv[1], NULL, 10) : 300;
+    size_t count = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000;
     struct lg_sim_node *nodes = calloc(count, sizeof *nodes);
     char(*names)[24] = calloc(count, sizeof *names);
     struct lg_sim *sim = NULL;

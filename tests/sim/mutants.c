@@ -18,6 +18,7 @@ struct plot {
     size_t count;
     int64_t tolerance_ms;
     uint64_t quorum;
+    uint64_t old_quorum; /* instead of a mutant: of the first three; 0 = the same */
     uint64_t valors[NODES];
     int64_t starts_us[NODES];
     struct lg_sim_fault faults[FAULTS];
@@ -103,6 +104,27 @@ static const struct plot plots[] = {
         .faults = {{.at_us = 30 * S, .kind = LG_SIM_PAUSE, .a = 2, .value = 6 * S + S / 2},
             BOTH(31 * S, 0, 1), BOTH(36 * S + 520000, 0, 2)},
         .end_us = 60 * S},
+    /* 0 wakes with a title that 1 has had a successor of. */
+    {.name = "a Lord that was frozen goes on with its old epoch",
+        .mutant = LG_MUTANT_OLD_TITLE_STAYS,
+        .count = 3,
+        .tolerance_ms = 5000,
+        .quorum = 2,
+        .valors = {30, 20, 10},
+        .faults = {{.at_us = 20 * S, .kind = LG_SIM_FREEZE, .a = 0, .value = 20 * S}},
+        .lord_due_us = 50 * S,
+        .end_us = 60 * S},
+    /* Three nodes become five, and the three were not told. */
+    {.name = "a legion that grows before its quorum is raised",
+        .count = 5,
+        .tolerance_ms = 5000,
+        .quorum = 3,
+        .old_quorum = 2,
+        .valors = {50, 40, 30, 20, 10},
+        .starts_us = {0, 0, 0, 20 * S, 20 * S},
+        .faults = {BOTH(40 * S, 0, 2), BOTH(40 * S, 0, 3), BOTH(40 * S, 0, 4), BOTH(40 * S, 1, 2),
+            BOTH(40 * S, 1, 3), BOTH(40 * S, 1, 4)},
+        .end_us = 60 * S},
     /* 2 never hears of 0's title, and 1, which made 0 Lord, votes for 2. */
     {.name = "a second title with the epoch of the first",
         .mutant = LG_MUTANT_EPOCH_NOT_IN_VOTE,
@@ -171,6 +193,8 @@ static const char *run(const struct plot *plot, bool broken, uint64_t seed, bool
     struct lg_sim *sim;
     for (size_t i = 0; i < plot->count; i++)
         make_node(plot, i, seed, &nodes[i]);
+    for (size_t i = 0; broken && plot->old_quorum && i < 3; i++)
+        nodes[i].setup.quorum = plot->old_quorum;
     struct lg_sim_spec spec = {.nodes = nodes,
         .node_count = plot->count,
         .faults = plot->faults,
@@ -192,11 +216,15 @@ static const char *run(const struct plot *plot, bool broken, uint64_t seed, bool
     if (!err)
         err = lg_sim_run(sim, plot->end_us);
     struct lg_sim_verdict verdict = lg_sim_verdict(sim);
+    int lord = err ? -1 : lg_sim_lord(sim);
+    bool old = lord >= 0 && lg_sim_state(sim, (size_t)lord) &&
+               lg_sim_state(sim, (size_t)lord)->epoch < verdict.last_epoch;
     lg_sim_free(sim);
     return err                    ? "the simulation broke"
            : verdict.two_lords    ? "two Lords"
            : verdict.epochs_twice ? "an epoch used twice"
            : verdict.epochs_back  ? "an epoch that went back"
+           : old                  ? "a Lord with an epoch older than the last"
            : lordless             ? "no Lord when one was due"
                                   : NULL;
 }

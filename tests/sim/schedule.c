@@ -245,6 +245,31 @@ static void make_forever(struct maker *m)
     cut_forever(m, 0);
 }
 
+/* The legion grows: first every node is told of the larger quorum, also those that
+ * are down or paused just now; once all must have heard of it, more nodes start. */
+static void grow(struct maker *m, int64_t from_us)
+{
+    int64_t longest_us = m->tolerance_ms * MS;
+    unsigned more = 1 + (unsigned)draw(m, 2), count = m->count + more;
+    int64_t raised_us = from_us + between(m, 0, 5 * m->freq_ms) * MS;
+    /* Pauses are of four tolerances at most. */
+    int64_t start_us = raised_us + m->freq_ms * MS + 4 * longest_us + MS;
+    if (count > SCHEDULE_NODES_MAX || m->s->mixed || start_us > m->s->quiet_us)
+        return;
+    for (unsigned i = 0; i < m->count; i++)
+        add(m, raised_us + between(m, 0, m->freq_ms) * MS, LG_SIM_QUORUM, i, 0, count / 2 + 1);
+    for (unsigned i = m->count; i < count; i++) {
+        make_node(m, i, false);
+        m->s->nodes[i].setup.quorum = count / 2 + 1;
+        m->s->nodes[i].setup.valor = 1 + draw(m, 100);
+        m->s->nodes[i].start_us = -1;
+        add(m, start_us, LG_SIM_START, i, 0, 0);
+    }
+    m->count = count;
+    m->s->spec.node_count = count;
+    m->s->grown = more;
+}
+
 static void calm(struct maker *m)
 {
     int64_t at_us = m->s->quiet_us;
@@ -309,9 +334,14 @@ void schedule_make(uint64_t seed, struct schedule *ret_schedule)
         strike(&m, at_us);
         at_us += between(&m, 1, 5 * m.freq_ms) * MS;
     }
+    /* Old and new quorums need not have a voter in common: that epochs rise from one to
+     * the other rests on wall clocks. */
+    if (one_in(&m, 8) && m.still_clocks)
+        grow(&m, 3 * freq_us + 2 * longest_us);
     sort_faults(s);
     calm(&m);
-    int64_t wait_us = m.forgetful ? 2 * longest_us : longest_us;
+    /* New nodes have no file yet. */
+    int64_t wait_us = m.forgetful || s->grown ? 2 * longest_us : longest_us;
     s->bound_us = wait_us + longest_us + 6 * freq_us;
     s->end_us = s->quiet_us + s->bound_us + 3 * freq_us;
     s->live = can_live(s) && !s->mixed;

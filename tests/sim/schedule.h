@@ -17,8 +17,9 @@ struct schedule {
     int64_t quiet_us;                                     /* no fault comes after it */
     int64_t bound_us;                                     /* a Lord is due so long after it */
     int64_t end_us;
-    bool live;  /* a Lord is due at all */
-    bool mixed; /* nodes of uWSGI's rules take part: two Lords are possible */
+    bool live;      /* a Lord is due at all */
+    unsigned grown; /* so many nodes came later */
+    bool mixed;     /* nodes of uWSGI's rules take part: two Lords are possible */
 };
 
 /* Fills `ret_schedule`, which must stay where it is. */

@@ -339,6 +339,96 @@ static void only_what_is_authentic_counts(void **state)
     close_bench(&bench);
 }
 
+#define CROWD 3999 /* members: more than one message has echoes for */
+
+/* A message of member `at` of a crowd, in which `echoes` were heard. */
+static void hear_of_crowd(struct bench *bench, unsigned at, struct lg_slice echoes)
+{
+    char uuid[UUID_LEN + 1];
+    snprintf(uuid, sizeof uuid, "%08x-0000-4000-8000-000000000000", at);
+    const struct lg_legion_message message = {.legion = LG_SLICE("test"),
+        .unix_s = (WALL_MS + bench->now_ms) / 1000,
+        .name = LG_SLICE("n"),
+        .uuid = lg_slice_of(uuid),
+        .ballot = {.stamp_us = (uint64_t)++bench->now_ms * 1000,
+            .promise_ms = 60000,
+            .quorum = 2,
+            .echoes = echoes}};
+    step(bench,
+        (struct lg_legion_event){.kind = LG_EVENT_RECEIVE, .message = &message, .authentic = true});
+    assert_int_equal(bench->update.refusal, LG_REFUSED_NOT);
+}
+
+static void open_crowd(struct bench *bench)
+{
+    const struct lg_legion_setup setup = {.legion = LG_SLICE("test"),
+        .name = LG_SLICE("a"),
+        .uuid = LG_SLICE(SELF),
+        .quorum = 2,
+        .freq_ms = 10000,
+        .tolerance_ms = 60000,
+        .skew_tolerance_s = 600,
+        .members_max = CROWD,
+        .safe = LG_SAFE_ON};
+    *bench = (struct bench){.now_ms = 100000};
+    assert_int_equal(lg_legion_new(&setup, &bench->legion), 0);
+    step(bench, (struct lg_legion_event){.kind = LG_EVENT_START, .memory = &clean});
+}
+
+/* Two messages have all of them, and a datagram has room for each. */
+static void echoes_of_many_take_turns(void **state)
+{
+    (void)state;
+    static char cleartext[LG_LEGION_DATA_MAX];
+    static unsigned echoed[CROWD];
+    struct bench bench;
+    open_crowd(&bench);
+    for (unsigned i = 0; i < CROWD; i++)
+        hear_of_crowd(&bench, i, (struct lg_slice){"", 0});
+    for (int round = 0; round < 2; round++) {
+        size_t len;
+        run(&bench, bench.update.deadline_ms);
+        assert_true(bench.update.announce);
+        const struct lg_slice echoes = bench.update.message.ballot.echoes;
+        assert_int_equal(echoes.len, LG_LEGION_ECHOES_MAX * LG_LEGION_ECHO_SIZE);
+        for (unsigned i = 0; i < CROWD; i++) {
+            char uuid[UUID_LEN + 1];
+            uint32_t place = i;
+            snprintf(uuid, sizeof uuid, "%08x-0000-4000-8000-000000000000", i);
+            echoed[i] += lg_legion_echo_find(echoes, lg_legion_id(uuid), &place) != 0;
+        }
+        assert_int_equal(
+            lg_legion_encode(&bench.update.message, cleartext, sizeof cleartext, &len), 0);
+    }
+    for (unsigned i = 0; i < CROWD; i++)
+        assert_in_range(echoed[i], 1, 2);
+    close_bench(&bench);
+}
+
+/* A list that may have left us out does not say that we are not heard. */
+static void echoes_left_out_stay(void **state)
+{
+    (void)state;
+    static char echoes[LG_LEGION_ECHOES_MAX * LG_LEGION_ECHO_SIZE];
+    size_t len = 0;
+    struct bench bench;
+    open_crowd(&bench);
+    assert_int_equal(
+        lg_legion_echo_put(echoes, sizeof echoes, &len, lg_legion_id(SELF), bench.sent_us), 0);
+    hear_of_crowd(&bench, 0, lg_slice_from(echoes, len));
+    run(&bench, bench.update.deadline_ms);
+    assert_int_equal(state_of(&bench)->reach, 2);
+    for (len = 0; len < sizeof echoes;)
+        assert_int_equal(lg_legion_echo_put(echoes, sizeof echoes, &len, len + 1, 1), 0);
+    hear_of_crowd(&bench, 0, lg_slice_from(echoes, len));
+    run(&bench, bench.update.deadline_ms);
+    assert_int_equal(state_of(&bench)->reach, 2);
+    hear_of_crowd(&bench, 0, lg_slice_from(echoes, len - LG_LEGION_ECHO_SIZE)); /* a whole one */
+    run(&bench, bench.update.deadline_ms);
+    assert_int_equal(state_of(&bench)->reach, 1);
+    close_bench(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +440,8 @@ int main(void)
         cmocka_unit_test(holder_is_answered_once_per_half_interval),
         cmocka_unit_test(released_promise_binds_nobody),
         cmocka_unit_test(only_what_is_authentic_counts),
+        cmocka_unit_test(echoes_of_many_take_turns),
+        cmocka_unit_test(echoes_left_out_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

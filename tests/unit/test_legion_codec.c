@@ -374,10 +374,14 @@ static void echoes_are_found_by_id(void **state)
     assert_int_equal(lg_legion_echo_put(out, sizeof out, &len, b, UINT64_MAX), 0);
     assert_int_equal(lg_legion_echo_put(out, sizeof out, &len, b, 1), -LG_E_LIMIT);
     struct lg_slice echoes = lg_slice_from(out, len);
-    assert_true(lg_legion_echo_find(echoes, a) == 7);
-    assert_true(lg_legion_echo_find(echoes, b) == UINT64_MAX);
-    assert_true(lg_legion_echo_find(echoes, 1) == 0);
-    assert_true(lg_legion_echo_find((struct lg_slice){NULL, 0}, a) == 0);
+    uint32_t place = 0;
+    assert_true(lg_legion_echo_find(echoes, a, &place) == 7 && place == 0);
+    assert_true(lg_legion_echo_find(echoes, b, &place) == UINT64_MAX && place == 1);
+    assert_true(lg_legion_echo_find(echoes, a, &place) == 7 && place == 0);
+    place = 1000; /* of a longer list, before */
+    assert_true(lg_legion_echo_find(echoes, b, &place) == UINT64_MAX && place == 1);
+    assert_true(lg_legion_echo_find(echoes, 1, &place) == 0 && place == 1);
+    assert_true(lg_legion_echo_find((struct lg_slice){NULL, 0}, a, &place) == 0);
 }
 
 int main(void)
