@@ -147,7 +147,8 @@ static bool spawn(struct lg_runner *runner, const struct lg_hook *hook, int64_t 
         return false;
     }
     runner->timed_out = false;
-    runner->deadline_ms = now_ms + runner->timeout_ms;
+    bool is_short = runner->hurried && runner->timeout_ms > LG_HURRIED_MS;
+    runner->deadline_ms = now_ms + (is_short ? LG_HURRIED_MS : runner->timeout_ms);
     return true;
 }
 
@@ -171,6 +172,7 @@ bool lg_runner_start(struct lg_runner *runner, const struct lg_hook_env *env, in
     runner->next = 0;
     runner->pid = 0;
     runner->killed = false;
+    runner->hurried = false;
     runner->failed = false;
     return advance(runner, now_ms);
 }
@@ -185,9 +187,10 @@ bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms)
         lg_log(runner->killed ? LG_LOG_INFO : LG_LOG_ERROR, "legion", "%s: the %s hook \"%s\" %s%s",
             runner->plan->name, lg_legion_phase_name(hook->phase), hook->text,
             lg_hook_status_text(status, text),
-            runner->timed_out ? " (legion-hook-timeout)"
-            : runner->killed  ? " (no longer wanted)"
-                              : "");
+            runner->hurried     ? " (its time was over)"
+            : runner->timed_out ? " (legion-hook-timeout)"
+            : runner->killed    ? " (no longer wanted)"
+                                : "");
     }
     return advance(runner, now_ms);
 }
@@ -195,6 +198,17 @@ bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms)
 void lg_runner_kill(struct lg_runner *runner)
 {
     runner->killed = true;
+    if (runner->pid > 0)
+        kill(-runner->pid, SIGKILL);
+}
+
+void lg_runner_hurry(struct lg_runner *runner)
+{
+    if (runner->env.phase != LG_PHASE_UNLORD) {
+        lg_runner_kill(runner);
+        return;
+    }
+    runner->hurried = true;
     if (runner->pid > 0)
         kill(-runner->pid, SIGKILL);
 }

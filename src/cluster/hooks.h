@@ -60,6 +60,8 @@ const char *lg_hook_status_text(int status, char text[64]);
 void lg_hook_say(const struct lg_hook *hook, const char *legion);
 void lg_hook_act(const struct lg_hook *hook, const char *legion);
 
+#define LG_HURRIED_MS 1000
+
 struct lg_runner {
     const struct lg_legion_plan *plan;
     struct lg_outputs *outputs;
@@ -69,15 +71,20 @@ struct lg_runner {
     pid_t pid;           /* of the running hook; 0 = none */
     int64_t deadline_ms; /* its end, CLOCK_BOOTTIME */
     bool timed_out;
-    bool killed; /* no further hook of this phase */
-    bool failed; /* any of them */
+    bool killed;  /* no further hook of this phase */
+    bool hurried; /* those that follow have LG_HURRIED_MS each */
+    bool failed;  /* any of them */
 };
 
 /* Each returns true when the phase is over: then `failed` tells. */
 bool lg_runner_start(struct lg_runner *runner, const struct lg_hook_env *env, int64_t now_ms);
 bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms);
-/* Ends the running hook and its whole group; lg_runner_reaped follows. */
+/* Ends the running hook and its whole group, and the phase with it; lg_runner_reaped
+ * follows. */
 void lg_runner_kill(struct lg_runner *runner);
+/* The same, but of unlord hooks only the running one: the lease is over, and one of
+ * those behind it may be what takes the address away. */
+void lg_runner_hurry(struct lg_runner *runner);
 /* Ends it if its time is over. */
 void lg_runner_check(struct lg_runner *runner, int64_t now_ms);
 
