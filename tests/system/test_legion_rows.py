@@ -6,37 +6,26 @@ two living nodes, no lord hook begins before another's unlord hook has ended, no
 nodes say that they are Lord, and the statistics are valid JSON; see trio_rig.py."""
 
 import itertools
-import json
 import os
 import random
 import re
 import shutil
 import signal
-import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from program import marked, wait_for
-from relay_rig import AddressWatch, Cbc, WallClock, place
-from trio_rig import AEAD, CBC, FREQ, SLACK, TOLERANCE, Trio, kill_all
+from relay_rig import Cbc, WallClock
+from trio_rig import AEAD, CBC, FREQ, SLACK, TOLERANCE, Rows, kill_all
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")
 AT_ONCE = 14  # rows
 FAIL_OVER = TOLERANCE + FREQ + SLACK
 ELECT = 2 * TOLERANCE + 6 * FREQ + SLACK  # whatever happened before
-ROWS = {}
-
-
-def row(secret=AEAD, name=None, long=False, **kw):
-    def take(function):
-        title = name or function.__name__
-        assert title not in ROWS
-        ROWS[title] = (function, dict(kw, secret=secret), long)
-        return function
-    return take
+ROWS = Rows(AT_ONCE)
+row = ROWS.row
 
 
 def both(name, **kw):
@@ -48,38 +37,9 @@ def both(name, **kw):
     return take
 
 
-class Rows:
-    def __init__(self, names, start, make_folder):
-        self.watch = AddressWatch()
-        self.lock = threading.Lock()
-        self.start, self.make_folder = start, make_folder
-        self.pool = ThreadPoolExecutor(AT_ONCE)
-        self.results = {name: self.pool.submit(self.run, name) for name in names}
-
-    def run(self, name):
-        function, kw, _ = ROWS[name]
-        with self.lock:
-            folder = self.make_folder(name)
-        trio = Trio(self.start, self.lock, folder, self.watch, **kw)
-        try:
-            with trio:
-                return function(trio)
-        except Exception as error:
-            notes = "\n".join(getattr(error, "__notes__", ()))
-            raise AssertionError(f"{type(error).__name__}: {error}\n{notes}") from error
-
-    def close(self):
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        self.watch.close()
-
-
 @pytest.fixture(scope="module")
 def rows(request, legatus_module, tmp_path_factory):
-    names = [item.callspec.params["name"] for item in request.session.items
-             if item.function.__name__ == "test_row" and item.module is sys.modules[__name__]]
-    made = Rows(names, legatus_module, tmp_path_factory.mktemp)
-    yield made
-    made.close()
+    yield from ROWS.run_all(request, legatus_module, tmp_path_factory.mktemp)
 
 
 # ---- Starts, stops and deaths ------------------------------------------------------------
@@ -350,7 +310,7 @@ def frozen(trio, seconds=20):
     at = time.time()
     trio.gone(0)
     kill_all(pids, signal.SIGSTOP)
-    figures = {"stopped: at the next": trio.comes(1, at) - at}
+    figures = {"stopped: at the next": trio.comes(1, at, timeout=25) - at}
     assert figures["stopped: at the next"] < trio.tolerance + trio.freq + SLACK
     time.sleep(max(0.0, at + seconds - time.time()))
     assert trio.owners() == [0, 1]
@@ -798,10 +758,6 @@ row(name="uwsgis_short_timings", long=True, freq=1, tolerance=3)(default_timings
 row(name="slow_lord_hook_60_s", long=True)(lambda trio: slow_lord_hook(trio, 65))
 
 
-@pytest.mark.parametrize("name", [
-    pytest.param(name, marks=[pytest.mark.long] if long else [])
-    for name, (_, _, long) in ROWS.items()
-])
+@pytest.mark.parametrize("name", ROWS.names())
 def test_row(rows, name):
-    figures = rows.results[name].result(timeout=560)
-    print(f"row {name}: {json.dumps(figures)}")
+    rows.check(name)

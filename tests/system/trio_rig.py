@@ -8,11 +8,14 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-from legion_rig import Story, legion_pid
+import pytest
+
+from legion_rig import Story, Uwsgi, legion_pid
 from network_rig import ADDRESS, ip
 from program import marked, wait_for
-from relay_rig import PORT, Wire, place
+from relay_rig import PORT, AddressWatch, Wire, place
 
 AEAD = "aes-256-gcm:correct-horse"
 CBC = "aes-128-cbc:hello thisistheiv"
@@ -30,14 +33,23 @@ def kill_all(pids, number):
             pass
 
 
+def crash(node):
+    if isinstance(node, Uwsgi):
+        node.crash()
+        return
+    kill_all(marked(node.mark), signal.SIGKILL)
+    node.process.wait(10)
+
+
 class Trio:
     """`start` is a fixture's; `watch` an AddressWatch. Node 0 is the best one."""
 
     def __init__(self, start, lock, folder, watch, count=3, secret=AEAD, freq=FREQ,
-                 tolerance=TOLERANCE, more=""):
+                 tolerance=TOLERANCE, more="", group=None):
         self.start_program, self.lock, self.folder, self.watch = start, lock, folder, watch
         self.count, self.secret, self.freq, self.tolerance = count, secret, freq, tolerance
-        self.more = more
+        self.more, self.group = more, group
+        self.promises = True  # the rules of Legatus decide, from the first to the last
         self.story = Story(folder / "story")
         self.wire = Wire(count)
         self.nodes = [None] * count
@@ -54,8 +66,11 @@ class Trio:
         """`before` stands before the hooks that move the address, `more` behind them."""
         state = self.folder / f"state{number}"
         state.mkdir(exist_ok=True)
-        lines = [f"legion = site {place(number)}:{PORT} {90 - 10 * number} {self.secret}"]
-        lines += [f"legion-node = site {place(i)}:{PORT}" for i in range(self.count) if i != number]
+        who = f"{90 - 10 * number} {self.secret}"
+        lines = [f"legion-mcast = site {self.group} {who}"] if self.group else [
+            f"legion = site {place(number)}:{PORT} {who}",
+            *(f"legion-node = site {place(i)}:{PORT}" for i in range(self.count) if i != number),
+        ]
         tell = f"echo $(date +%%s.%%N) {number} {{}} >>{self.story.path}"
         lines += [
             f"legion-quorum = site {self.count // 2 + 1}", "stats = s.sock",
@@ -76,6 +91,13 @@ class Trio:
         self.absent.discard(number)
         return node
 
+    def up_uwsgi(self, number):
+        """The other make, with the same options."""
+        self.promises = False
+        self.nodes[number] = Uwsgi(self.folder / f"uwsgi{number}-{time.monotonic_ns()}",
+                                   self.text(number), wrapper=self.wire.wrapper(number))
+        self.absent.discard(number)
+
     def all_up(self, lord=0, **kw):
         for i in range(self.count):
             self.up(i, **kw)
@@ -93,7 +115,7 @@ class Trio:
         wait_for(f"all follow {lord}", is_settled, timeout)
 
     def down(self, number):
-        """SIGTERM; its exit status."""
+        """A clean stop; the exit status."""
         self.absent.add(number)
         return self.nodes[number].stop(15)
 
@@ -107,8 +129,7 @@ class Trio:
         """The machine of a node fails: nothing more comes from there."""
         self.wire.silence(number, True)
         self.gone(number)
-        kill_all(marked(self.nodes[number].mark), signal.SIGKILL)
-        self.nodes[number].process.wait(10)
+        crash(self.nodes[number])
         ip("addr", "del", f"{ADDRESS}/24", "dev", "eth0",
            namespace=self.wire.names[number], check=False)
         return time.time()
@@ -179,6 +200,8 @@ class Trio:
                     data += chunk
         except OSError:
             return None
+        if isinstance(node, Uwsgi):
+            data = data.replace(b"\0", b"")
         legions = json.loads(data)["legions"] if data else []
         return legions[0] if legions else None
 
@@ -194,7 +217,7 @@ class Trio:
                     self.faults.append(f"statistics of {number}: {error!r}")
                     continue
                 if seen:
-                    title = seen["epoch"] if seen["i_am_the_lord"] else 0
+                    title = seen.get("epoch", 1) if seen["i_am_the_lord"] else 0
                     self.polls[number].append((asked, time.monotonic(), title))
             time.sleep(0.1)
 
@@ -234,12 +257,14 @@ class Trio:
         self.stopped = True
         self.poller.join()
         for node in self.nodes:
-            if node and node.process.poll() is None:
+            if isinstance(node, Uwsgi):
+                node.crash()
+            elif node and node.process.poll() is None:
                 kill_all(marked(node.mark), signal.SIGCONT)
                 node.process.terminate()
         for node in self.nodes:
             if node:
-                node.wait_exit(15)
+                node.process.wait(15)
         self.wire.close()
 
     def __exit__(self, kind, error, trace):
@@ -251,9 +276,63 @@ class Trio:
             self.check()
 
     def check(self):
-        """What holds in every row."""
+        """What holds in every row; without promises only what can."""
         assert not self.faults, self.faults[:5]
         assert sum(map(len, self.polls.values())) > 10
+        if not self.promises:
+            return
         assert not self.two_said_lord()
         assert self.most_at_once() <= 1, self.events()
         assert not self.story.owners_overlap(), self.story.told()
+
+
+# ---- Many at once ---------------------------------------------------------------------------
+
+
+class Rows:
+    """Tests that each have a Trio and mostly wait, so all run at the same time."""
+
+    def __init__(self, at_once):
+        self.at_once = at_once
+        self.rows, self.results = {}, {}
+
+    def row(self, secret=AEAD, name=None, long=False, **kw):
+        """Of function(trio), which returns figures; `kw` is for the Trio."""
+        def take(function):
+            title = name or function.__name__
+            assert title not in self.rows
+            self.rows[title] = (function, dict(kw, secret=secret), long)
+            return function
+        return take
+
+    def names(self):
+        return [pytest.param(name, marks=[pytest.mark.long] if long else [])
+                for name, (_, _, long) in self.rows.items()]
+
+    def run(self, name, start, lock, make_folder, watch):
+        function, kw, _ = self.rows[name]
+        with lock:
+            folder = make_folder(name)
+        try:
+            with Trio(start, lock, folder, watch, **kw) as trio:
+                return function(trio)
+        except Exception as error:
+            notes = "\n".join(getattr(error, "__notes__", ()))
+            raise AssertionError(f"{type(error).__name__}: {error}\n{notes}") from error
+
+    def run_all(self, request, start, make_folder):
+        """A module's fixture: starts the rows whose tests were chosen."""
+        names = [item.callspec.params["name"] for item in request.session.items
+                 if item.module is request.module and "rows" in item.fixturenames]
+        watch, lock = AddressWatch(), threading.Lock()
+        pool = ThreadPoolExecutor(self.at_once)
+        self.results = {name: pool.submit(self.run, name, start, lock, make_folder, watch)
+                        for name in names}
+        yield self
+        pool.shutdown(wait=True, cancel_futures=True)
+        watch.close()
+
+    def check(self, name):
+        figures = self.results[name].result(timeout=560)
+        print(f"row {name}: {json.dumps(figures)}")
+        return figures
