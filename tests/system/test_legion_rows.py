@@ -516,8 +516,8 @@ def spliced(trio):
     trio.all_up()
     trio.down(2)
     cipher = Cbc("hello", "thisistheiv")
-    dead = [p for p in trio.wire.last(2)[-4:] if dict(cipher.open(p)).get("dead")]
-    assert dead
+    dead = wait_for("its death packet", lambda: [
+        p for p in trio.wire.last(2)[-4:] if dict(cipher.open(p)).get("dead")])
     trio.up(2)
     trio.settle()
     # One of uWSGI's, as it would have been recorded from the legion's earlier days.
