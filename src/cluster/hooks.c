@@ -59,13 +59,14 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void run_child(
-    const char *command, const struct lg_hook_env *env, int out_fd, pid_t parent)
+static void end_group(int signal_number)
 {
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* an orphan must not finish what others undo */
-    if (getppid() != parent)
-        _exit(EXEC_FAILED);
+    (void)signal_number;
+    kill(0, SIGKILL);
+}
+
+static _Noreturn void run_shell(const char *command, const struct lg_hook_env *env, int out_fd)
+{
     reset_signals();
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd >= 0)
@@ -78,6 +79,42 @@ static _Noreturn void run_child(
     set_environment(env);
     execl("/bin/sh", "sh", "-c", command, (char *)NULL);
     _exit(EXEC_FAILED);
+}
+
+/* Ends as the shell did. */
+static _Noreturn void end_like(pid_t shell)
+{
+    int status;
+    while (waitpid(shell, &status, 0) < 0)
+        if (errno != EINTR)
+            _exit(EXEC_FAILED);
+    if (WIFEXITED(status))
+        _exit(WEXITSTATUS(status));
+    prctl(PR_SET_DUMPABLE, 0);
+    kill(getpid(), WTERMSIG(status));
+    _exit(EXEC_FAILED);
+}
+
+/* Leads the hook's group and runs nothing itself: an orphan must not finish what
+ * others undo, and a death signal reaches one process only, not what the shell has
+ * started. So this one gets it, and ends the group. */
+static _Noreturn void run_child(
+    const char *command, const struct lg_hook_env *env, int out_fd, pid_t parent)
+{
+    int parent_died = SIGRTMAX;
+    setpgid(0, 0);
+    reset_signals();
+    signal(parent_died, end_group);
+    prctl(PR_SET_PDEATHSIG, parent_died);
+    if (getppid() != parent)
+        _exit(EXEC_FAILED);
+    pid_t shell = fork();
+    if (shell < 0)
+        _exit(EXEC_FAILED);
+    if (shell == 0)
+        run_shell(command, env, out_fd);
+    close_range(0, ~0U, 0);
+    end_like(shell);
 }
 
 int lg_hook_spawn(const char *command, const struct lg_hook_env *env, int out_fd, pid_t *ret_pid)

@@ -51,7 +51,7 @@ void lg_outputs_close(struct lg_outputs *outputs);
 /* ---- Processes -------------------------------------------------------------------------- */
 
 /* Starts `command` in a new process group, its output to `out_fd` (-1 = ours).
- * It dies with the caller. 0, or -LG_E_SYS (errno). */
+ * It dies with the caller, and so does what it has started. 0, or -LG_E_SYS (errno). */
 int lg_hook_spawn(
     const char *command, const struct lg_hook_env *env, int out_fd, pid_t *ret_pid) LG_MUST_USE;
 /* "exit status 3", "signal 9" of a wait status. */

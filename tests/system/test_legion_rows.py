@@ -18,7 +18,7 @@ import pytest
 
 from program import marked, wait_for
 from relay_rig import Cbc, WallClock
-from trio_rig import AEAD, CBC, FREQ, SLACK, TOLERANCE, Rows, kill_all
+from trio_rig import AEAD, CBC, FREQ, SLACK, TAKE, TOLERANCE, Rows, kill_all
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")
 AT_ONCE = 14  # rows
@@ -165,6 +165,27 @@ def failback_ten_times(trio):
     told = [line for line in trio.story.told() if line.split()[1] in ("lord", "unlord")]
     assert told == ["0 lord"] + ["0 unlord", "1 lord", "1 unlord", "0 lord"] * 10
     return {"address nowhere": gaps, "start to address back": backs}
+
+
+@row()
+def killed_under_its_lord_hook(trio):
+    """What a lord hook has started does not finish after the legion process that
+    started it is dead and its unlord hooks have run."""
+    script = trio.folder / "take"
+    script.write_text(f"sleep 3\n{TAKE}\n")
+    trio.up(0, before=f"legion-lord = site cmd:sh {script}\n")
+    for i in (1, 2):
+        trio.up(i)
+    wait_for("its lord hook", lambda: sleeping(trio, 0, "3"))
+    trio.wire.silence(0, True)
+    at = time.time()
+    kill_all([trio.legion_pid(0)], signal.SIGKILL)
+    wait_for("nothing runs on", lambda: not sleeping(trio, 0, "3"), 1)
+    took = trio.comes(1, at) - at
+    time.sleep(max(0.0, at + 3.5 - time.time()))
+    assert trio.owners() == [1] and len(trio.events()) == 1
+    trio.wire.silence(0, False)
+    return {"legion process killed: at the next": took}
 
 
 # ---- Cuts ------------------------------------------------------------------------------
