@@ -149,7 +149,7 @@ def without_owner(trio, since, until):
     for _, at, node, came in trio.events():
         before = len(own)
         (own.add if came else own.discard)(node)
-        twice += len(own) > 1 and before <= 1
+        twice += len(own) > 1 and before <= 1 and at >= since
         if since <= at <= until and before and not own:
             nobody = at
         if nobody and own:
