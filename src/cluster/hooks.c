@@ -61,13 +61,14 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void run_child(
-    const char *command, const struct lg_hook_env *env, int out_fd, pid_t parent)
+static void end_group(int signal_number)
 {
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* an orphan must not finish what others undo */
-    if (getppid() != parent)
-        _exit(EXEC_FAILED);
+    (void)signal_number;
+    kill(0, SIGKILL);
+}
+
+static _Noreturn void run_shell(const char *command, const struct lg_hook_env *env, int out_fd)
+{
     reset_signals();
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd >= 0)
@@ -80,6 +81,42 @@ static _Noreturn void run_child(
     set_environment(env);
     execl("/bin/sh", "sh", "-c", command, (char *)NULL);
     _exit(EXEC_FAILED);
+}
+
+/* Ends as the shell did. */
+static _Noreturn void end_like(pid_t shell)
+{
+    int status;
+    while (waitpid(shell, &status, 0) < 0)
+        if (errno != EINTR)
+            _exit(EXEC_FAILED);
+    if (WIFEXITED(status))
+        _exit(WEXITSTATUS(status));
+    prctl(PR_SET_DUMPABLE, 0);
+    kill(getpid(), WTERMSIG(status));
+    _exit(EXEC_FAILED);
+}
+
+/* Leads the hook's group and runs nothing itself: an orphan must not finish what
+ * others undo, and a death signal reaches one process only, not what the shell has
+ * started. So this one gets it, and ends the group. */
+static _Noreturn void run_child(
+    const char *command, const struct lg_hook_env *env, int out_fd, pid_t parent)
+{
+    int parent_died = SIGRTMAX;
+    setpgid(0, 0);
+    reset_signals();
+    signal(parent_died, end_group);
+    prctl(PR_SET_PDEATHSIG, parent_died);
+    if (getppid() != parent)
+        _exit(EXEC_FAILED);
+    pid_t shell = fork();
+    if (shell < 0)
+        _exit(EXEC_FAILED);
+    if (shell == 0)
+        run_shell(command, env, out_fd);
+    close_range(0, ~0U, 0);
+    end_like(shell);
 }
 
 int lg_hook_spawn(const char *command, const struct lg_hook_env *env, int out_fd, pid_t *ret_pid)
@@ -179,7 +216,8 @@ static bool spawn(struct lg_runner *runner, const struct lg_hook *hook, int64_t 
         return false;
     }
     runner->timed_out = false;
-    runner->deadline_ms = now_ms + runner->timeout_ms;
+    bool is_short = runner->hurried && runner->timeout_ms > LG_HURRIED_MS;
+    runner->deadline_ms = now_ms + (is_short ? LG_HURRIED_MS : runner->timeout_ms);
     return true;
 }
 
@@ -203,6 +241,7 @@ bool lg_runner_start(struct lg_runner *runner, const struct lg_hook_env *env, in
     runner->next = 0;
     runner->pid = 0;
     runner->killed = false;
+    runner->hurried = false;
     runner->failed = false;
     return advance(runner, now_ms);
 }
@@ -217,9 +256,10 @@ bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms)
         lg_log(runner->killed ? LG_LOG_INFO : LG_LOG_ERROR, "legion", "%s: the %s hook \"%s\" %s%s",
             runner->plan->name, lg_legion_phase_name(hook->phase), hook->text,
             lg_hook_status_text(status, text),
-            runner->timed_out ? " (legion-hook-timeout)"
-            : runner->killed  ? " (no longer wanted)"
-                              : "");
+            runner->hurried     ? " (its time was over)"
+            : runner->timed_out ? " (legion-hook-timeout)"
+            : runner->killed    ? " (no longer wanted)"
+                                : "");
     }
     return advance(runner, now_ms);
 }
@@ -227,6 +267,17 @@ bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms)
 void lg_runner_kill(struct lg_runner *runner)
 {
     runner->killed = true;
+    if (runner->pid > 0)
+        kill(-runner->pid, SIGKILL);
+}
+
+void lg_runner_hurry(struct lg_runner *runner)
+{
+    if (runner->env.phase != LG_PHASE_UNLORD) {
+        lg_runner_kill(runner);
+        return;
+    }
+    runner->hurried = true;
     if (runner->pid > 0)
         kill(-runner->pid, SIGKILL);
 }

@@ -52,7 +52,7 @@ void lg_outputs_close(struct lg_outputs *outputs);
 /* ---- Processes -------------------------------------------------------------------------- */
 
 /* Starts `command` in a new process group, its output to `out_fd` (-1 = ours).
- * It dies with the caller. 0, or -LG_E_SYS (errno). */
+ * It dies with the caller, and so does what it has started. 0, or -LG_E_SYS (errno). */
 int lg_hook_spawn(
     const char *command, const struct lg_hook_env *env, int out_fd, pid_t *ret_pid) LG_MUST_USE;
 /* "exit status 3", "signal 9" of a wait status. */
@@ -65,6 +65,8 @@ void lg_hook_act(const struct lg_hook *hook, const char *legion, struct lg_shm *
 void lg_hook_lapsed(
     const struct lg_legion_plan *legion, const struct lg_hook_env *env, struct lg_shm *shm);
 
+#define LG_HURRIED_MS 1000
+
 struct lg_runner {
     const struct lg_legion_plan *plan;
     struct lg_outputs *outputs;
@@ -75,15 +77,20 @@ struct lg_runner {
     pid_t pid;           /* of the running hook; 0 = none */
     int64_t deadline_ms; /* its end, CLOCK_BOOTTIME */
     bool timed_out;
-    bool killed; /* no further hook of this phase */
-    bool failed; /* any of them */
+    bool killed;  /* no further hook of this phase */
+    bool hurried; /* those that follow have LG_HURRIED_MS each */
+    bool failed;  /* any of them */
 };
 
 /* Each returns true when the phase is over: then `failed` tells. */
 bool lg_runner_start(struct lg_runner *runner, const struct lg_hook_env *env, int64_t now_ms);
 bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms);
-/* Ends the running hook and its whole group; lg_runner_reaped follows. */
+/* Ends the running hook and its whole group, and the phase with it; lg_runner_reaped
+ * follows. */
 void lg_runner_kill(struct lg_runner *runner);
+/* The same, but of unlord hooks only the running one: the lease is over, and one of
+ * those behind it may be what takes the address away. */
+void lg_runner_hurry(struct lg_runner *runner);
 /* Ends it if its time is over. */
 void lg_runner_check(struct lg_runner *runner, int64_t now_ms);
 

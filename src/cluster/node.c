@@ -298,7 +298,7 @@ static void obey(struct lg_node *node)
     log_notes(node);
     note_members(node);
     if (update->kill_hooks)
-        lg_runner_kill(&node->runner);
+        lg_runner_hurry(&node->runner);
     /* Before the hooks of a new phase: whoever looks at the title while they run
      * sees what they see. */
     if (update->note_count || update->kill_hooks || update->run_hooks || update->announce)

@@ -188,6 +188,17 @@ static void fill_checks(
     out->check_count = list ? count : 0;
 }
 
+/* As lg_shm_is_lord: a title whose lease is over is none, whoever was stopped before
+ * it could say so. */
+static void drop_void_title(struct lg_shm_legion *state)
+{
+    if (state->lord_since_s == 0 || left_ms(state->lease_until_ms) > 0)
+        return;
+    state->lord_since_s = 0;
+    state->lord_valor = 0;
+    state->lord_uuid[0] = state->lord_name[0] = '\0';
+}
+
 /* `state` stays in the arena: texts point into it. */
 static void fill_legion(
     const struct lg_shm_legion *state, struct lg_arena *arena, struct lg_stats_legion *out)
@@ -248,6 +259,7 @@ static void fill_legions(struct master *master, struct lg_arena *arena, struct l
         state->name[sizeof state->name - 1] = state->addr[sizeof state->addr - 1] = '\0';
         state->uuid[sizeof state->uuid - 1] = state->lord_uuid[sizeof state->lord_uuid - 1] = '\0';
         state->lord_name[sizeof state->lord_name - 1] = '\0';
+        drop_void_title(state);
         fill_legion(state, arena, &list[stats->legion_count++]);
     }
     stats->legions = list;

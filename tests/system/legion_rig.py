@@ -84,15 +84,16 @@ class Uwsgi:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.http, self.stats_port = free_ports(2)
+        own = "" if "stats = " in text else f"stats = 127.0.0.1:{self.stats_port}\n"
         self.log_path = self.folder / "uwsgi.log"
         ini = self.folder / "uwsgi.ini"
         ini.write_text(
             "[uwsgi]\nmaster = true\nneed-app = false\nno-orphans = true\n"
-            f"http-socket = 127.0.0.1:{self.http}\nstats = 127.0.0.1:{self.stats_port}\n" + text
+            f"http-socket = 127.0.0.1:{self.http}\n{own}" + text
         )
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*wrapper, UWSGI, "--ini", str(ini)], cwd=folder, env=environment(),
+                [*wrapper, UWSGI, "--ini", str(ini)], cwd=self.folder, env=environment(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )
 

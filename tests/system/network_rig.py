@@ -14,6 +14,16 @@ def ip(*words, namespace=None, check=True):
     return subprocess.run([*prefix, *words], check=check, capture_output=True, text=True).stdout
 
 
+def remove(namespace):
+    """With whatever still runs in it."""
+    for pid in ip("netns", "pids", namespace, check=False).split():
+        try:
+            os.kill(int(pid), signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    ip("netns", "del", namespace, check=False)
+
+
 class Network:
     """A bridge in a namespace of its own, and `count` namespaces with one eth0 each,
     10.99.0.1 and on."""
@@ -62,10 +72,4 @@ class Network:
 
     def close(self):
         for name in [*self.names, self.switch]:
-            pids = ip("netns", "pids", name, check=False).split()
-            for pid in pids:
-                try:
-                    os.kill(int(pid), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            ip("netns", "del", name, check=False)
+            remove(name)

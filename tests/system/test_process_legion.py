@@ -64,7 +64,12 @@ def test_the_legion_process_outlives_reloads(solo):
 
 def test_a_reload_changes_what_can_be_changed(solo):
     web, pid = solo.web, solo.pid()
-    before = web.stats()[0]["legions"][0]
+
+    def titled():
+        (legion,) = web.stats()[0]["legions"]
+        return legion if legion["i_am_the_lord"] else None
+
+    before = wait_for("the title", titled)  # its hook may have written and not ended yet
     text = web.ini.read_text()
     new = text.replace("echo unlord", "echo left").replace("solo 127.0.0.1:", "solo 127.0.0.2:")
     web.ini.write_text(new + "legion-node = solo 127.0.0.3:1\n")

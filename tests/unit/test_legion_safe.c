@@ -293,6 +293,21 @@ static void slow_unlord_hook_ends_with_the_lease(void **state)
     world_free(world);
 }
 
+/* Hooks that are tried again after that end when their node is Lord again. */
+static void new_title_waits_for_no_old_unlord_hook(void **state)
+{
+    (void)state;
+    struct world *world = reigning(&three);
+    world_hook(world, 0, LG_PHASE_UNLORD, 60000, false);
+    world_resign(world, 0, 10000);
+    world_run(world, 29000);
+    assert_non_null(strstr(world_trace(world), "28.900 a run unlord\n"));
+    world_run(world, 40000);
+    assert_int_equal(world_lord(world), 0);
+    assert_non_null(strstr(world_trace(world), "a attempting\n30.002 a kill\n"));
+    world_free(world);
+}
+
 static void failed_unlord_hook_releases_nothing(void **state)
 {
     (void)state;
@@ -782,6 +797,7 @@ int main(void)
         cmocka_unit_test(twice_within_a_minute),
         cmocka_unit_test(slow_lord_hook_silences_nobody),
         cmocka_unit_test(slow_unlord_hook_ends_with_the_lease),
+        cmocka_unit_test(new_title_waits_for_no_old_unlord_hook),
         cmocka_unit_test(failed_unlord_hook_releases_nothing),
         cmocka_unit_test(deaf_node_blocks_nobody),
         cmocka_unit_test(cut_between_two_is_no_veto),
