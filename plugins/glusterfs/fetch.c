@@ -241,6 +241,7 @@ static void read_file(struct gl_fetch *fetch, struct gl_node *node, const char *
         return;
     }
     fetch->kind = GL_LARGE; /* or one that never stands still: body.c sends it in pieces */
+    fetch->mtime_ns = ns_of(&stat.st_mtim);
     if (verdict != READ_GOOD)
         return;
     fetch->kind = GL_FILE;
@@ -272,13 +273,14 @@ static void look_at_file(struct gl_fetch *fetch, struct gl_node *node, const cha
     if (is_unchanged(fetch, node)) {
         fetch->kind = GL_FILE;
         fetch->unchanged = true;
+        fetch->mtime_ns = fetch->known->stamp.mtime_ns;
         return;
     }
     read_file(fetch, node, name);
 }
 
 int gl_find_index(const struct gl_site *site, struct gl_session *session, const char *path,
-    char *ret_path, struct gl_node *ret_node)
+    char *ret_path, const char **ret_index, struct gl_node *ret_node)
 {
     for (size_t i = 0; i < site->index_count; i++) {
         struct gl_node node;
@@ -288,6 +290,7 @@ int gl_find_index(const struct gl_site *site, struct gl_session *session, const 
         int err = gl_walk(session, ret_path, &node);
         if (!err && S_ISREG(node.stat.st_mode)) {
             *ret_node = node;
+            *ret_index = site->indexes[i];
             return 0;
         }
         if (!err)
@@ -303,15 +306,22 @@ static void look_at_directory(struct gl_fetch *fetch, struct gl_node *node)
     char path[PATH_MAX];
     size_t len = strlen(fetch->path);
     gl_node_close(fetch->session, node);
-    fetch->error = gl_find_index(fetch->mount->site, fetch->session, fetch->path, path, node);
-    if (gl_status(fetch->error) == 404)
+    fetch->error =
+        gl_find_index(fetch->mount->site, fetch->session, fetch->path, path, &fetch->index, node);
+    bool has_slash = len > 0 && fetch->path[len - 1] == '/';
+    bool lists = fetch->mount->site->autoindex && gl_status(fetch->error) == 404;
+    if (lists)
+        fetch->error = 0;
+    else if (gl_status(fetch->error) == 404)
         fetch->kind = GL_ABSENT;
     if (fetch->error)
         return;
-    if (len > 0 && fetch->path[len - 1] == '/')
-        look_at_file(fetch, node, path);
-    else
+    if (!has_slash)
         fetch->kind = GL_REDIRECT;
+    else if (lists)
+        fetch->kind = GL_LARGE; /* whoever lists it looks for himself */
+    else
+        look_at_file(fetch, node, path);
 }
 
 static void note_latency(struct gl_mount *mount, int64_t took_us)

@@ -18,6 +18,8 @@ static void release(void *state)
         gl_servers_free(site->mounts[i].servers, site->mounts[i].server_count);
     for (size_t i = 0; i < site->index_count; i++)
         free(site->indexes[i]);
+    gl_expires_free(site);
+    gl_encoding_free(site);
     free(site->mounts);
     free(site->counters);
     free(site->indexes);
@@ -151,6 +153,8 @@ static const struct lg_counter counters[] = {
     [GL_FLUSHES] = {"flushes", LG_COUNTER, "times everything cached was in doubt"},
     [GL_BYTES] = {"bytes", LG_COUNTER, "bytes of bodies of answers"},
     [GL_ERRORS] = {"errors", LG_COUNTER, "calls that failed"},
+    [GL_ENCODED] = {"precompressed", LG_COUNTER, "answers with the encoded file beside a file"},
+    [GL_LISTINGS] = {"listings", LG_COUNTER, "listings of directories"},
     [GL_TRUSTED] = {"upcalls_trusted", LG_GAUGE, "1 while changes are told about by the volume"},
     [GL_CACHED] = {"cache_bytes", LG_GAUGE, "memory of this worker's cache, all mounts together"},
     [GL_LATENCY] = {"fetch_us_250", LG_COUNTER, "fetches that took at most 0.25 ms"},
@@ -209,6 +213,10 @@ static int configure(struct lg_plugin_context *context, void **ret_state)
     bool ok = read_mounts(context, site);
     ok = read_indexes(context, site) && ok;
     read_cache(context, site);
+    ok = gl_expires_read(context, site) && ok;
+    ok = gl_encoding_read(context, site) && ok;
+    site->autoindex = lg_option_number(context, "glusterfs-autoindex") != 0;
+    site->autoindex_max = (size_t)lg_option_number(context, "glusterfs-autoindex-max");
     ok = ok && add_counters(context, site);
     if (!ok) {
         release(site);
