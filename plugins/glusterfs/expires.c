@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define SECONDS_MAX ((int64_t)10 * 366 * 86400)
+#define SECONDS_MAX ((int64_t)100 * 366 * 86400)
 
 enum subject { BY_FILE, BY_PATH_INFO, BY_URI, BY_TYPE };
 
@@ -55,7 +55,7 @@ static const char *find_seconds(struct lg_plugin_context *context, const struct 
     const char *cut = strrchr(text, by_type ? '=' : ' ');
     if (!cut || cut == text || !read_seconds(cut + 1, &rule->after_s)) {
         lg_option_error(context, family->option, i,
-            "\"%s\" is not %s, as in %s = %s; SECONDS is a number up to ten years", text,
+            "\"%s\" is not %s, as in %s = %s; SECONDS is a number up to a hundred years", text,
             by_type ? "TYPE=SECONDS" : "REGEX SECONDS", family->option,
             by_type ? "text/css=3600" : "\\.css$ 3600");
         return NULL;
