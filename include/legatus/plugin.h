@@ -125,6 +125,15 @@ enum lg_level { LG_LOG_ERROR, LG_LOG_WARN, LG_LOG_INFO, LG_LOG_DEBUG };
 LG_API void lg_log(enum lg_level level, const char *room, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* For lines that may come by the thousand: at most one in a second for each
+ * `limit`, with the number of those left out before it. The owner zeroes it once. */
+struct lg_log_limit {
+    int64_t said_ms;
+    unsigned unsaid;
+};
+LG_API void lg_log_limited(struct lg_log_limit *limit, enum lg_level level, const char *room,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* ---- Legions: any thread of a worker --------------------------------------- */
 
 /* 1 while this instance is Lord of `legion`, else 0; also 0 for a legion it is

@@ -96,7 +96,7 @@ void gl_answer_failed(
 {
     int status = gl_status(error);
     if (status == 500 || error == EIO)
-        gl_mount_gripe(call->mount, GL_GRIPE_CALL, "volume \"%s\": %s %s: %s",
+        lg_log_limited(&call->mount->gripe, LG_LOG_ERROR, GL_ROOM, "volume \"%s\": %s %s: %s",
             call->mount->options->volume, what, call->path, strerror(error));
     lg_answer_error(request, status, status == 503 ? GL_RETRY_AFTER_S : 0);
 }

@@ -307,9 +307,6 @@ struct gl_session {
     struct gl_allowed allowed;
 };
 
-/* Kinds of trouble that are logged at most once a second each. */
-enum gl_gripe_kind { GL_GRIPE_CALL, GL_GRIPE_BODY, GL_GRIPE_COUNT };
-
 enum gl_away { GL_HERE, GL_AWAY, GL_AWAY_UNSAID /* too soon to say it again */ };
 
 struct gl_mount {
@@ -333,10 +330,7 @@ struct gl_mount {
     atomic_bool trusted;      /* bricks tell about changes: one has done so */
     _Atomic int64_t renew_ms; /* and remember us for twice this long */
     _Atomic int64_t flushed_ms;
-    struct gl_gripe {
-        _Atomic int64_t said_ms;
-        atomic_uint unsaid;
-    } gripes[GL_GRIPE_COUNT];
+    struct lg_log_limit gripe; /* about calls that failed */
 };
 
 /* What is counted for each mount; texts are in plugin.c. */
@@ -403,10 +397,6 @@ int gl_status(int error);
 /* Tells the mount how a call ended (0 or an errno), for the log lines that say
  * that a volume went away or answers again. */
 void gl_mount_note(struct gl_mount *mount, int error);
-/* Logs an error, at most one of a kind and mount in a second, with the number of
- * those left out. */
-void gl_mount_gripe(struct gl_mount *mount, enum gl_gripe_kind kind, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /* ---- fetch.c -------------------------------------------------------------------------------- */
 

@@ -9,6 +9,12 @@
 
 #define MODIFIER1 27 /* uWSGI's number for this plugin */
 
+/* Calls at a time that one connection to a volume gains from. Measured on one node
+ * 8 do all there is to do, and 30 no more than 8; slow links want some more of them
+ * on their way. What is beyond costs a stack each. */
+#define THREADS_BEST 8
+#define THREADS_MAX  32
+
 static void release(void *state)
 {
     struct gl_site *site = state;
@@ -198,6 +204,19 @@ static void read_cache(struct lg_plugin_context *context, struct gl_site *site)
     site->memory = (size_t)lg_option_number(context, "glusterfs-memory");
 }
 
+static void check_threads(struct lg_plugin_context *context, const struct gl_site *site)
+{
+    long long threads = lg_option_number(context, "threads");
+    long long most = THREADS_MAX * (long long)site->mount_count;
+    size_t count = lg_option_count(context, "threads");
+    if (site->mount_count > 0 && threads > most)
+        lg_option_warn(context, "threads", count ? count - 1 : 0,
+            "%lld threads for %zu volume%s: one is at its best with about %d calls at a time, and "
+            "more than %d only cost memory; processes = N gives it more connections",
+            threads, site->mount_count, site->mount_count > 1 ? "s" : "", THREADS_BEST,
+            THREADS_MAX);
+}
+
 static int configure(struct lg_plugin_context *context, void **ret_state)
 {
     struct gl_site *site = calloc(1, sizeof *site);
@@ -213,6 +232,7 @@ static int configure(struct lg_plugin_context *context, void **ret_state)
     bool ok = read_mounts(context, site);
     ok = read_indexes(context, site) && ok;
     read_cache(context, site);
+    check_threads(context, site);
     ok = gl_expires_read(context, site) && ok;
     ok = gl_encoding_read(context, site) && ok;
     site->autoindex = lg_option_number(context, "glusterfs-autoindex") != 0;

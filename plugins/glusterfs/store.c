@@ -390,7 +390,7 @@ static void resume_all(struct gl_store *store, struct gl_fetch *fetch)
         enum lg_verdict verdict = LG_ANSWERED;
         leave_fetch(call);
         if (failed && call->offer) /* the file itself is there all the same */
-            gl_mount_gripe(call->mount, GL_GRIPE_CALL,
+            lg_log_limited(&call->mount->gripe, LG_LOG_ERROR, GL_ROOM,
                 "volume \"%s\": look at %s: %s: the file itself is sent",
                 call->mount->options->volume, call->beside, strerror(fetch->error));
         if (failed && !call->offer)

@@ -2,6 +2,7 @@
 """Encoded files beside a file, how long an answer stays fresh, listings of directories:
 what options ask for, over a real brick, while files come, go and change."""
 
+import concurrent.futures
 import email.utils
 import gzip
 import html
@@ -495,7 +496,41 @@ def test_a_crowded_directory_fits(brick, closing):
     assert small.status("/a/") == 200  # what it took was given back
 
 
+# ---- what the log says of many ----
+
+
+def test_a_thousand_late_answers_are_a_line_a_second(closing):
+    brick = closing(EmbeddedBrick("slow"))
+    put(brick, "f")
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}", "glusterfs-timeout = 1"]))
+    web.connected()
+    brick.pause()
+    try:
+        for _ in range(2):
+            with concurrent.futures.ThreadPoolExecutor(40) as pool:
+                found = list(pool.map(lambda i: web.status(f"/late{i}"), range(40)))
+            assert set(found) <= {503, 504} and 504 in found
+    finally:
+        brick.resume()
+    said = re.findall(r"\[server\] GET /late\d+: .*: 504.*", web.log())
+    assert 1 <= len(said) <= 4
+    assert re.search(r"\(and \d+ more like it before\)", web.log())
+
+
 # ---- mistakes ----
+
+
+@pytest.mark.parametrize("threads, warns", [(32, False), (33, True)])
+def test_threads_that_only_cost_memory_are_warned_of(tmp_path, threads, warns):
+    ini = tmp_path / "x.ini"
+    ini.write_text(
+        f"[uwsgi]\nhttp-socket = 127.0.0.1:0\nthreads = {threads}\n"
+        "glusterfs-mount = mountpoint=/,volume=v,server=h:0\n"
+    )
+    done = program.run("--check", ini)
+    assert done.returncode == 0
+    said = re.search(r"x\.ini:3: warning: 33 threads for 1 volume: .*only cost memory", done.stderr + done.stdout)
+    assert bool(said) == warns
 
 
 @pytest.mark.parametrize(
