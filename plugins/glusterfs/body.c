@@ -160,6 +160,7 @@ static void fail(struct gl_body *body, const char *what, int error)
     if (body->over)
         return;
     body->over = true;
+    gl_count(body->mount, GL_ERRORS, error != 0);
     const char *why = lg_request_printf(body->request, "volume \"%s\": %s%s%s",
         body->mount->options->volume, what, error ? ": " : "", error ? strerror(error) : "");
     lg_source_fail(body->request, why ? why : what);

@@ -496,6 +496,35 @@ def test_a_crowded_directory_fits(brick, closing):
     assert small.status("/a/") == 200  # what it took was given back
 
 
+# ---- what the statistics say ----
+
+
+def test_each_mount_counts_what_it_does(closing):
+    brick = closing(EmbeddedBrick("count"))
+    put(brick, "f")
+    put(brick, "large", b"x" * (40 << 20))
+    web = closing(serve_counted(brick, "glusterfs-upcall = off"))
+    begun = counters(web)
+    for _ in range(5):
+        assert web.status("/f") == 200
+    wait_for("a renewal", lambda: web.status("/f") == 200 and counters(web)["renewals"] > 0, 4, 0.2)
+    put(brick, "f", b"changed", OLD + 1)
+    wait_for("a change", lambda: web.status("/f") == 200 and counters(web)["changes"] > 0, 4, 0.2)
+    assert web.status("/large") == 200
+    found = {key: value - begun[key] for key, value in counters(web).items()}
+    fetches = sum(value for key, value in found.items() if key.startswith("fetch_us_"))
+    assert found["hits"] >= 4 and found["streams"] >= 0 and found["misses"] >= 2
+    assert fetches >= found["renewals"] + found["changes"] + 2
+    assert found["bytes"] >= (40 << 20) + 5 * len(PLAIN)
+    assert found["errors"] == 0
+    with Download(web.path, "/large") as cut:
+        brick.kill()
+        cut.read()
+        assert not cut.complete
+    wait_for("an error and a flush", lambda: counters(web)["errors"] > 0, 5)
+    wait_for("a flush", lambda: web.status("/f") == 503 and counters(web)["flushes"] > begun["flushes"], 5)
+
+
 # ---- what the log says of many ----
 
 
