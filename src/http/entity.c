@@ -169,21 +169,30 @@ static int add_expires(const struct answer *answer)
     return header(answer, LG_SLICE("Expires"), lg_slice_from(date, LG_HTTP_DATE_LEN));
 }
 
+/* What the entity says besides, of any answer, of one that stands for the file, of
+ * one that carries it. */
+static int add_extras(const struct answer *answer, int status)
+{
+    const struct lg_http_entity *entity = answer->entity;
+    int err = 0;
+    if (entity->varies)
+        err = header(answer, LG_SLICE("Vary"), lg_slice_of(entity->varies));
+    if (!err && status != 412 && status != 416)
+        err = add_expires(answer);
+    if (!err && entity->encoding && status / 100 == 2)
+        err = header(answer, LG_SLICE("Content-Encoding"), lg_slice_of(entity->encoding));
+    return err;
+}
+
 static int begin(const struct answer *answer, int status)
 {
     int err = 0;
     *answer->response = (struct lg_response){.status = status};
-    if (answer->entity->varies)
-        err = header(answer, LG_SLICE("Vary"), lg_slice_of(answer->entity->varies));
-    if (!err && status != 412 && status != 416)
+    if (status != 412 && status != 416)
         err = add_validators(answer);
-    if (!err && status != 412 && status != 416)
-        err = add_expires(answer);
     if (!err && status != 412 && status != 304)
         err = header(answer, LG_SLICE("Accept-Ranges"), LG_SLICE("bytes"));
-    if (!err && answer->entity->encoding && status / 100 == 2)
-        err = header(answer, LG_SLICE("Content-Encoding"), lg_slice_of(answer->entity->encoding));
-    return err;
+    return err ? err : add_extras(answer, status);
 }
 
 /* ---- bodies ---- */
