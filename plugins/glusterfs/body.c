@@ -119,11 +119,6 @@ static void unref_body(struct gl_body *body)
     gl_queue_add(&body->mount->closer, &body->job);
 }
 
-static int64_t ns_of(const struct timespec *time)
-{
-    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
-
 static struct gl_site *site_of(const struct gl_body *body)
 {
     return (struct gl_site *)(uintptr_t)body->mount->site;
@@ -365,7 +360,7 @@ static void end_confirm(void *arg)
     if (body->asked_error) {
         gl_mount_note(body->mount, body->asked_error);
         fail(body, "look at it once more", body->asked_error);
-    } else if (now->st_size != body->size || ns_of(&now->st_mtim) != body->head_ns) {
+    } else if (now->st_size != body->size || gl_ns(&now->st_mtim) != body->head_ns) {
         fail(body, CHANGED, 0);
     }
     deliver(body);
@@ -584,7 +579,7 @@ void gl_body_answer(struct lg_request *request, struct gl_mount *mount, glfs_fd_
     body->request = request;
     body->fd = fd;
     body->mtime_s = stat->st_mtim.tv_sec;
-    body->head_ns = ns_of(&stat->st_mtim);
+    body->head_ns = gl_ns(&stat->st_mtim);
     body->size = stat->st_size;
     body->segments = plan->segments;
     body->segment_count = plan->segment_count;

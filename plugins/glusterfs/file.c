@@ -272,10 +272,9 @@ static bool answer_beside(struct lg_request *request, const struct gl_call *call
     struct gl_node node;
     if (gl_walk(session, call->beside, &node))
         return false;
-    int64_t mtime_ns = (int64_t)node.stat.st_mtim.tv_sec * 1000000000 + node.stat.st_mtim.tv_nsec;
     enum gl_kind kind = S_ISREG(node.stat.st_mode) ? GL_LARGE : GL_ABSENT;
     int err = ENOENT;
-    if (gl_encoding_is_usable(kind, mtime_ns, call->offer))
+    if (gl_encoding_is_usable(kind, gl_ns(&node.stat.st_mtim), call->offer))
         err = answer_file(request, call, call->name, session, &node);
     gl_node_close(session, &node);
     return !err;

@@ -212,6 +212,10 @@ void gl_queue_help(struct gl_queue *queue, unsigned most);
 /* Starts fn(arg) on a detached thread with every signal blocked. 0 or -1. */
 int gl_thread_start(const char *name, void *(*fn)(void *arg), void *arg);
 int64_t gl_now_ms(void); /* monotonic */
+static inline int64_t gl_ns(const struct timespec *time)
+{
+    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
 
 /* ---- dirs.c: any thread but the loop, unless said ------------------------------------- */
 

@@ -14,7 +14,7 @@ import urllib.parse
 
 import program
 import pytest
-from gluster_rig import Download, EmbeddedBrick, Serving, wait_for
+from gluster_rig import Download, EmbeddedBrick, Serving, connect, request_text, wait_for
 from test_gluster_cache import Writer, counters, serve_counted
 
 PLAIN = b"body { color: red }\n" * 50
@@ -268,6 +268,27 @@ def test_a_neighbour_nobody_may_read_is_passed_over_and_said(brick, closing):
         assert ("content-encoding" in headers, body) == (False, PLAIN)
     web.wait_log(r"look at /secret\.css\.gz: Permission denied: the file itself is sent")
     assert len(re.findall(r"secret\.css\.gz: Permission", web.log())) <= 3
+
+
+def test_waiting_for_a_neighbour_has_its_limit_and_may_be_given_up(closing):
+    brick = closing(EmbeddedBrick("wait"))
+    put(brick, "f.css")
+    put(brick, "f.css.gz", ENCODED["gz"])
+    lines = ["static-gzip-all = true", "glusterfs-cache-age = 30", "glusterfs-timeout = 1"]
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}", *lines]))
+    web.connected()
+    assert ask(web, "/f.css")[2] == PLAIN  # nobody looked beside it yet
+    brick.pause()
+    try:
+        for _ in range(3):
+            leaves = connect(web.path)
+            leaves.sendall(request_text("/f.css", headers=["Accept-Encoding: gzip"]))
+            leaves.close()
+        assert ask(web, "/f.css", "gzip")[0] == 504
+        assert ask(web, "/f.css")[2] == PLAIN
+    finally:
+        brick.resume()
+    wait_for("the neighbour", lambda: ask(web, "/f.css", "gzip")[2] == ENCODED["gz"], 8)
 
 
 # ---- expiry ----
