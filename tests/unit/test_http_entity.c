@@ -297,7 +297,7 @@ static void test_encoding_and_expiry(void **state)
 #define FRESH "Cache-Control: max-age=3600\nExpires: Tue, 14 Nov 2023 23:13:20 GMT\n"
 #define BR                                                                                         \
     VALIDATORS "Accept-Ranges: bytes\n" VARY FRESH "Content-Encoding: br\nContent-Type: "          \
-                                                   "text/css\n"
+               "text/css\n"
     expect(LG_METHOD_GET, &it, "", NOW_S, "200 100\n" BR "[0-99]");
     expect(LG_METHOD_HEAD, &it, "", NOW_S, "200 100\n" BR);
     expect(LG_METHOD_GET, &it, "HTTP_RANGE=bytes=98-\n", NOW_S,
