@@ -10,7 +10,7 @@
 # What compiles Legatus. node-llhttp carries llhttp's C sources; libglusterfs-dev
 # forgets that its .pc file wants uuid-dev.
 packages_build=(gcc libc6-dev make meson ninja-build pkg-config libuv1-dev node-llhttp libssl-dev
-    libjansson-dev libcap-dev libglusterfs-dev uuid-dev)
+    libjansson-dev libcap-dev libglusterfs-dev uuid-dev libpcre2-dev)
 # What ./demo runs besides: glusterfsd for its brick, mime types, curl.
 packages_demo=(glusterfs-server media-types curl python3 procps)
 # What ./check needs besides: the second compiler, the test runners, real peers.

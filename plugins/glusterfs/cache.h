@@ -49,7 +49,7 @@ enum gl_kind {
     GL_UNKNOWN,  /* nobody has looked yet, or looking failed */
     GL_FILE,     /* content */
     GL_ABSENT,   /* 404 */
-    GL_LARGE,    /* a file that is not kept in memory */
+    GL_LARGE,    /* a file that is not kept in memory, or a directory to be listed */
     GL_REDIRECT, /* a directory with an index, asked for without its slash */
 };
 
@@ -71,6 +71,11 @@ struct gl_entry {
     void *session;
     void *dir;
     void *fetch;
+    const char *index;   /* what answers for the directory `path`; lives as long as the process */
+    int64_t mtime_ns;    /* of a file */
+    bool judged;         /* the two below are known */
+    bool varies;         /* it may have encoded neighbours */
+    const void *expires; /* the rule for it */
     size_t charge;
     size_t path_len;
     char path[]; /* NUL-terminated */

@@ -42,18 +42,13 @@ static struct kept *kept_of(const struct gl_content *content)
     return (struct kept *)(uintptr_t)content;
 }
 
-static int64_t ns_of(const struct timespec *time)
-{
-    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
-
 void gl_make_etag(const struct gl_node *node, const struct stat *stat, char ret_etag[GL_ETAG_SIZE])
 {
     char hex[2 * GL_GFID_SIZE + 1];
     for (size_t i = 0; i < GL_GFID_SIZE; i++)
         snprintf(hex + 2 * i, 3, "%02x", node->gfid[i]);
     snprintf(ret_etag, GL_ETAG_SIZE, "\"%s-%llx-%llx\"", hex,
-        (unsigned long long)ns_of(&stat->st_mtim), (unsigned long long)stat->st_size);
+        (unsigned long long)gl_ns(&stat->st_mtim), (unsigned long long)stat->st_size);
 }
 
 /* ---- contents ---- */
@@ -150,8 +145,8 @@ static void make_stamp(const struct gl_node *node, const struct stat *stat, stru
 {
     *ret = (struct gl_stamp){
         .size = stat->st_size,
-        .mtime_ns = ns_of(&stat->st_mtim),
-        .ctime_ns = ns_of(&stat->st_ctim),
+        .mtime_ns = gl_ns(&stat->st_mtim),
+        .ctime_ns = gl_ns(&stat->st_ctim),
     };
     memcpy(ret->gfid, node->gfid, sizeof ret->gfid);
 }
@@ -160,9 +155,9 @@ static bool is_young(const struct stat *stat)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    int64_t ctime_ns = ns_of(&stat->st_ctim);
-    int64_t mtime_ns = ns_of(&stat->st_mtim);
-    return ns_of(&now) - (ctime_ns > mtime_ns ? ctime_ns : mtime_ns) < YOUNG_NS;
+    int64_t ctime_ns = gl_ns(&stat->st_ctim);
+    int64_t mtime_ns = gl_ns(&stat->st_mtim);
+    return gl_ns(&now) - (ctime_ns > mtime_ns ? ctime_ns : mtime_ns) < YOUNG_NS;
 }
 
 /* ---- reading ---- */
@@ -205,8 +200,8 @@ static enum read read_once(
     if (got < 0 || glfs_h_stat(fs, object, &after))
         return READ_FAILED;
     bool same = (size_t)got == size && after.st_size == stat->st_size &&
-                ns_of(&after.st_mtim) == ns_of(&stat->st_mtim) &&
-                ns_of(&after.st_ctim) == ns_of(&stat->st_ctim);
+                gl_ns(&after.st_mtim) == gl_ns(&stat->st_mtim) &&
+                gl_ns(&after.st_ctim) == gl_ns(&stat->st_ctim);
     *stat = after;
     return same ? READ_GOOD : READ_AGAIN;
 }
@@ -241,6 +236,7 @@ static void read_file(struct gl_fetch *fetch, struct gl_node *node, const char *
         return;
     }
     fetch->kind = GL_LARGE; /* or one that never stands still: body.c sends it in pieces */
+    fetch->mtime_ns = gl_ns(&stat.st_mtim);
     if (verdict != READ_GOOD)
         return;
     fetch->kind = GL_FILE;
@@ -272,13 +268,14 @@ static void look_at_file(struct gl_fetch *fetch, struct gl_node *node, const cha
     if (is_unchanged(fetch, node)) {
         fetch->kind = GL_FILE;
         fetch->unchanged = true;
+        fetch->mtime_ns = fetch->known->stamp.mtime_ns;
         return;
     }
     read_file(fetch, node, name);
 }
 
 int gl_find_index(const struct gl_site *site, struct gl_session *session, const char *path,
-    char *ret_path, struct gl_node *ret_node)
+    char *ret_path, const char **ret_index, struct gl_node *ret_node)
 {
     for (size_t i = 0; i < site->index_count; i++) {
         struct gl_node node;
@@ -288,6 +285,7 @@ int gl_find_index(const struct gl_site *site, struct gl_session *session, const 
         int err = gl_walk(session, ret_path, &node);
         if (!err && S_ISREG(node.stat.st_mode)) {
             *ret_node = node;
+            *ret_index = site->indexes[i];
             return 0;
         }
         if (!err)
@@ -303,15 +301,22 @@ static void look_at_directory(struct gl_fetch *fetch, struct gl_node *node)
     char path[PATH_MAX];
     size_t len = strlen(fetch->path);
     gl_node_close(fetch->session, node);
-    fetch->error = gl_find_index(fetch->mount->site, fetch->session, fetch->path, path, node);
-    if (gl_status(fetch->error) == 404)
+    fetch->error =
+        gl_find_index(fetch->mount->site, fetch->session, fetch->path, path, &fetch->index, node);
+    bool has_slash = len > 0 && fetch->path[len - 1] == '/';
+    bool lists = fetch->mount->site->autoindex && gl_status(fetch->error) == 404;
+    if (lists)
+        fetch->error = 0;
+    else if (gl_status(fetch->error) == 404)
         fetch->kind = GL_ABSENT;
     if (fetch->error)
         return;
-    if (len > 0 && fetch->path[len - 1] == '/')
-        look_at_file(fetch, node, path);
-    else
+    if (!has_slash)
         fetch->kind = GL_REDIRECT;
+    else if (lists)
+        fetch->kind = GL_LARGE; /* whoever lists it looks for himself */
+    else
+        look_at_file(fetch, node, path);
 }
 
 static void note_latency(struct gl_mount *mount, int64_t took_us)

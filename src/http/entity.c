@@ -145,20 +145,54 @@ static int add_validators(const struct answer *answer)
     return header(answer, LG_SLICE("Last-Modified"), lg_slice_from(text, LG_HTTP_DATE_LEN));
 }
 
-static int begin(const struct answer *answer, int status)
-{
-    *answer->response = (struct lg_response){.status = status};
-    if (status == 412)
-        return 0;
-    int err = status == 416 ? 0 : add_validators(answer);
-    if (!err && status != 304)
-        err = header(answer, LG_SLICE("Accept-Ranges"), LG_SLICE("bytes"));
-    return err;
-}
-
 static int add_printed(const struct answer *answer, struct lg_slice name, const char *text)
 {
     return text ? header(answer, name, lg_slice_of(text)) : -LG_E_NOMEM;
+}
+
+/* A cache that knows max-age takes it before Expires (RFC 9111 5.3). */
+static int add_expires(const struct answer *answer)
+{
+    const struct lg_http_entity *entity = answer->entity;
+    int64_t from_s =
+        entity->expires == LG_HTTP_EXPIRES_FROM_MTIME ? entity->mtime_s : answer->now_s;
+    int64_t until_s = from_s + entity->expires_after_s;
+    int64_t age_s = until_s > answer->now_s ? until_s - answer->now_s : 0;
+    char date[LG_HTTP_DATE_LEN + 1];
+    if (entity->expires == LG_HTTP_EXPIRES_UNSAID)
+        return 0;
+    int err = add_printed(answer, LG_SLICE("Cache-Control"),
+        lg_arena_printf(answer->arena, "max-age=%" PRId64, age_s));
+    if (err)
+        return err;
+    lg_http_date_format(until_s, date);
+    return header(answer, LG_SLICE("Expires"), lg_slice_from(date, LG_HTTP_DATE_LEN));
+}
+
+/* What the entity says besides, of any answer, of one that stands for the file, of
+ * one that carries it. */
+static int add_extras(const struct answer *answer, int status)
+{
+    const struct lg_http_entity *entity = answer->entity;
+    int err = 0;
+    if (entity->varies)
+        err = header(answer, LG_SLICE("Vary"), lg_slice_of(entity->varies));
+    if (!err && status != 412 && status != 416)
+        err = add_expires(answer);
+    if (!err && entity->encoding && status / 100 == 2)
+        err = header(answer, LG_SLICE("Content-Encoding"), lg_slice_of(entity->encoding));
+    return err;
+}
+
+static int begin(const struct answer *answer, int status)
+{
+    int err = 0;
+    *answer->response = (struct lg_response){.status = status};
+    if (status != 412 && status != 416)
+        err = add_validators(answer);
+    if (!err && status != 412 && status != 304)
+        err = header(answer, LG_SLICE("Accept-Ranges"), LG_SLICE("bytes"));
+    return err ? err : add_extras(answer, status);
 }
 
 /* ---- bodies ---- */

@@ -15,6 +15,17 @@ struct lg_http_entity {
     int64_t mtime_s;          /* Unix time */
     const char *etag;         /* with its quotes; NULL = none */
     const char *content_type; /* NULL = application/octet-stream */
+    const char *encoding;     /* Content-Encoding; NULL = none */
+    const char *varies;       /* Vary, of every answer, whatever its status; NULL = none */
+    int expires;              /* enum lg_http_expires */
+    int64_t expires_after_s;
+};
+
+/* What Expires and Cache-Control: max-age count from. */
+enum lg_http_expires {
+    LG_HTTP_EXPIRES_UNSAID,
+    LG_HTTP_EXPIRES_FROM_NOW,
+    LG_HTTP_EXPIRES_FROM_MTIME
 };
 
 struct lg_http_segment {
@@ -32,7 +43,7 @@ struct lg_http_plan {
 /* Begins `response` anew for a GET or HEAD of `entity`: evaluates If-Match,
  * If-Unmodified-Since, If-None-Match, If-Modified-Since, then (GET only) Range
  * and If-Range; sets status, length and the headers ETag, Last-Modified,
- * Accept-Ranges, Content-Type, Content-Range.
+ * Accept-Ranges, Content-Type, Content-Range, and what `entity` says besides.
  *
  * `boundary` should be hard to guess and new for each request: it separates the
  * parts of a multipart/byteranges body. `now_s` is Unix time; an mtime later

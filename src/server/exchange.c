@@ -10,6 +10,12 @@
 
 #define SPARE_MAX 256
 
+/* Of its lane: that is, of a volume. */
+static struct lg_lane_limits *limits_of(const struct lg_exchange *ex)
+{
+    return lg_pool_lane_limits(ex->lane ? ex->lane : lg_pool_default_lane(ex->worker->pool));
+}
+
 /* ---- life ---- */
 
 static void on_deadline(uv_timer_t *timer);
@@ -142,8 +148,8 @@ static void job_done(struct lg_job *job)
 
 static void log_late(const struct lg_exchange *ex, const char *why)
 {
-    lg_log(LG_LOG_WARN, "server", "%s %s: %s after %u ms: %d", ex->method.ptr, ex->uri.ptr, why,
-        ex->timeout_ms, ex->timeout_status);
+    lg_log_limited(&limits_of(ex)->late, LG_LOG_WARN, "server", "%s %s: %s after %u ms: %d",
+        ex->method.ptr, ex->uri.ptr, why, ex->timeout_ms, ex->timeout_status);
 }
 
 /* The handler has had its time. Its thread may own request and response still,
@@ -313,9 +319,11 @@ static void account(struct lg_exchange *ex, enum lg_level level, const char *why
         return;
     const char *uri = ex->uri.ptr ? ex->uri.ptr : "-";
     const char *method = ex->method.ptr ? ex->method.ptr : "-";
-    lg_log(level, "request", "%s \"%s %s\" %d %" PRId64 " bytes in %" PRIu64 ".%03u ms%s%s",
-        lg_conn_peer(ex->conn), method, uri, status, ex->sent, took_us / 1000,
-        (unsigned)(took_us % 1000), why ? ": cut short: " : "", why ? why : "");
+    struct lg_log_limit none = {0};
+    lg_log_limited(wanted || level != LG_LOG_ERROR ? &none : &limits_of(ex)->cut, level, "request",
+        "%s \"%s %s\" %d %" PRId64 " bytes in %" PRIu64 ".%03u ms%s%s", lg_conn_peer(ex->conn),
+        method, uri, status, ex->sent, took_us / 1000, (unsigned)(took_us % 1000),
+        why ? ": cut short: " : "", why ? why : "");
 }
 
 static void drop_answer(struct lg_exchange *ex)

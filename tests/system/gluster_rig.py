@@ -167,10 +167,11 @@ class EmbeddedBrick:
     """A brick without glusterd, and the volfile for its clients.
 
     `below` are more translators (type, {option: value}) right above the disk,
-    such as debug/error-gen.
+    such as debug/error-gen; `above` are more of the clients', such as
+    performance/io-cache.
     """
 
-    def __init__(self, name="emb", below=(), ping_timeout=5):
+    def __init__(self, name="emb", below=(), ping_timeout=5, above=()):
         need("glusterfsd")
         self.name = name
         self.folder = new_folder(name)
@@ -180,6 +181,7 @@ class EmbeddedBrick:
         self.port = free_port(self.address)
         self.child = None
         self.ping_timeout = ping_timeout
+        self.above = above
         os.mkdir(self.brick, 0o755)
         self.write(below)
         self.start()
@@ -219,7 +221,11 @@ class EmbeddedBrick:
             file.write(text)
         with open(self.volfile, "w", encoding="ascii") as file:
             file.write(volfile_part("c0", "protocol/client", client, []))
-            file.write(volfile_part("mdc", "performance/md-cache", {"cache-invalidation": "on"}, ["c0"]))
+            last = "c0"
+            for i, (kind, options) in enumerate(self.above):
+                file.write(volfile_part(f"a{i}", kind, options, [last]))
+                last = f"a{i}"
+            file.write(volfile_part("mdc", "performance/md-cache", {"cache-invalidation": "on"}, [last]))
 
     def start(self):
         volfile = os.path.join(self.folder, "brick.vol")

@@ -15,7 +15,7 @@ import threading
 import time
 
 import pytest
-from gluster_rig import EmbeddedBrick, Serving, SingleGlusterd, free_port, need, run, wait_for
+from gluster_rig import Download, EmbeddedBrick, Serving, SingleGlusterd, free_port, need, run, wait_for
 from program import BUILD
 
 AGE = 1.0  # glusterfs-cache-age, s: the bound
@@ -277,6 +277,35 @@ def test_large_files_are_whole_or_cut(brick, closing):
 
 
 # ---- when entries stop to hold -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change, cache", [("rewrite", "64m"), ("append", "0"), ("rewrite at the end", "64m")]
+)
+def test_streams_from_io_cache_are_whole_or_cut(closing, change, cache):
+    """io-cache answers reads without the file's times: nothing in them tells of a change."""
+    brick = closing(EmbeddedBrick("ioc", above=[("performance/io-cache", {"cache-size": "64MB"})]))
+    web = closing(serve(brick, f"glusterfs-cache = {cache}"))
+    web.connected()
+    writer = closing(Writer(brick))
+    size = 8 << 20
+    writer.replace("/f", size)
+    time.sleep(0.1)  # its time is another one than the change's
+    with Download(web.path, "/f") as download:
+        download.read(1 << 20)
+        if change == "rewrite":
+            writer.rewrite("/f")
+        elif change == "append":
+            writer.append("/f", 1000)
+        else:
+            writer.tell(f"write /f {size - 1000} 500", b"x" * 500)
+        time.sleep(1.1)  # as long as md-cache believes in times
+        download.read()
+        assert not download.complete
+    web.wait_log("GET /f.*cut short: .*the file changed while it was sent")
+    with Download(web.path, "/f") as download:
+        download.read()
+        assert download.complete
 
 
 def test_without_upcalls_one_look_up_a_second(brick, closing):

@@ -15,7 +15,8 @@
 #define EARLIER "Sun, 06 Nov 1994 08:49:36 GMT"
 #define LATER   "Sun, 06 Nov 1994 08:49:38 GMT"
 
-static const struct lg_http_entity file = {100, MTIME_S, "\"tag\"", "text/plain"};
+static const struct lg_http_entity file = {
+    .size = 100, .mtime_s = MTIME_S, .etag = "\"tag\"", .content_type = "text/plain"};
 
 struct row {
     const char *headers; /* "NAME=value\n" each */
@@ -252,7 +253,8 @@ static void test_methods(void **state)
 static void test_odd_entities(void **state)
 {
     (void)state;
-    const struct lg_http_entity empty = {0, MTIME_S, NULL, NULL};
+    const struct lg_http_entity empty = {
+        .size = 0, .mtime_s = MTIME_S, .etag = NULL, .content_type = NULL};
     const char *empty_200 = "200 0\nLast-Modified: " DATE
                             "\nAccept-Ranges: bytes\nContent-Type: application/octet-stream\n";
     expect(LG_METHOD_GET, &empty, "", NOW_S, empty_200);
@@ -261,27 +263,68 @@ static void test_odd_entities(void **state)
     expect(LG_METHOD_GET, &empty, "HTTP_IF_NONE_MATCH=\"tag\"\n", NOW_S, empty_200);
     expect(LG_METHOD_GET, &empty, "HTTP_IF_MATCH=\"tag\"\n", NOW_S, A412);
     expect(LG_METHOD_GET, &empty, "HTTP_IF_MATCH=*\n", NOW_S, empty_200);
-    const struct lg_http_entity weak = {1, MTIME_S, "W/\"t\"", "a/b"};
+    const struct lg_http_entity weak = {
+        .size = 1, .mtime_s = MTIME_S, .etag = "W/\"t\"", .content_type = "a/b"};
     expect(LG_METHOD_GET, &weak, "HTTP_IF_NONE_MATCH=\"t\"\n", NOW_S,
         "304 0\nETag: W/\"t\"\nLast-Modified: " DATE "\n");
     expect(LG_METHOD_GET, &weak, "HTTP_IF_MATCH=W/\"t\"\n", NOW_S, A412);
-    const struct lg_http_entity future = {1, NOW_S + 1, NULL, "a/b"};
+    const struct lg_http_entity future = {
+        .size = 1, .mtime_s = NOW_S + 1, .etag = NULL, .content_type = "a/b"};
     expect(
         LG_METHOD_GET, &future, "", NOW_S, "200 1\nAccept-Ranges: bytes\nContent-Type: a/b\n[0-0]");
-    const struct lg_http_entity huge = {INT64_MAX, MTIME_S, NULL, "a/b"};
+    const struct lg_http_entity huge = {
+        .size = INT64_MAX, .mtime_s = MTIME_S, .etag = NULL, .content_type = "a/b"};
     expect(LG_METHOD_GET, &huge, "HTTP_RANGE=bytes=9223372036854775806-\n", NOW_S,
         "206 1\nLast-Modified: " DATE "\nAccept-Ranges: bytes\nContent-Type: a/b\n"
         "Content-Range: bytes 9223372036854775806-9223372036854775806/9223372036854775807\n"
         "[9223372036854775806-9223372036854775806]");
 }
 
+/* What may be said besides: in every answer, in those that stand for the file,
+ * in those that carry bytes. */
+static void test_encoding_and_expiry(void **state)
+{
+    (void)state;
+    struct lg_http_entity it = {.size = 100,
+        .mtime_s = MTIME_S,
+        .etag = "\"tag\"",
+        .content_type = "text/css",
+        .encoding = "br",
+        .varies = "Accept-Encoding",
+        .expires = LG_HTTP_EXPIRES_FROM_NOW,
+        .expires_after_s = 3600};
+#define VARY  "Vary: Accept-Encoding\n"
+#define FRESH "Cache-Control: max-age=3600\nExpires: Tue, 14 Nov 2023 23:13:20 GMT\n"
+#define BR                                                                                         \
+    VALIDATORS "Accept-Ranges: bytes\n" VARY FRESH "Content-Encoding: br\nContent-Type: "          \
+               "text/css\n"
+    expect(LG_METHOD_GET, &it, "", NOW_S, "200 100\n" BR "[0-99]");
+    expect(LG_METHOD_HEAD, &it, "", NOW_S, "200 100\n" BR);
+    expect(LG_METHOD_GET, &it, "HTTP_RANGE=bytes=98-\n", NOW_S,
+        "206 2\n" BR "Content-Range: bytes 98-99/100\n[98-99]");
+    expect(
+        LG_METHOD_GET, &it, "HTTP_IF_NONE_MATCH=\"tag\"\n", NOW_S, "304 0\n" VALIDATORS VARY FRESH);
+    expect(LG_METHOD_GET, &it, "HTTP_IF_MATCH=\"other\"\n", NOW_S, "412 0\n" VARY);
+    expect(LG_METHOD_GET, &it, "HTTP_RANGE=bytes=100-\n", NOW_S,
+        "416 0\n"
+        "Accept-Ranges: bytes\n" VARY "Content-Range: bytes */100\n");
+    it.encoding = it.varies = NULL;
+    it.expires = LG_HTTP_EXPIRES_FROM_MTIME;
+    expect(LG_METHOD_GET, &it, "", MTIME_S + 600,
+        "200 100\n" VALIDATORS "Accept-Ranges: bytes\nCache-Control: max-age=3000\n"
+        "Expires: Sun, 06 Nov 1994 09:49:37 GMT\nContent-Type: text/css\n[0-99]");
+    expect(LG_METHOD_GET, &it, "", NOW_S, /* over long ago */
+        "200 100\n" VALIDATORS "Accept-Ranges: bytes\nCache-Control: max-age=0\n"
+        "Expires: Sun, 06 Nov 1994 09:49:37 GMT\nContent-Type: text/css\n[0-99]");
+}
+
 static void test_bad_entities(void **state)
 {
     (void)state;
     static const struct lg_http_entity bad[] = {
-        {-1, 0, NULL, NULL},
-        {1, 0, "\"a\r\nX: y\"", NULL},
-        {1, 0, NULL, "a/b\r\nX: y"},
+        {.size = -1, .mtime_s = 0, .etag = NULL, .content_type = NULL},
+        {.size = 1, .mtime_s = 0, .etag = "\"a\r\nX: y\"", .content_type = NULL},
+        {.size = 1, .mtime_s = 0, .etag = NULL, .content_type = "a/b\r\nX: y"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct lg_request request;
@@ -305,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_if_range),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_odd_entities),
+        cmocka_unit_test(test_encoding_and_expiry),
         cmocka_unit_test(test_bad_entities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
