@@ -623,6 +623,7 @@ def test_nothing_stays_open(brick, closing):
     wait_for("all closed", lambda: brick.open_files() == [], 5)
 
 
+@pytest.mark.measured
 def test_slow_downloads_fit_in_their_memory(brick, closing):
     web = closing(serve_counted(brick, "glusterfs-cache = 0", "glusterfs-memory = 4m"))
     writer = closing(Writer(brick))

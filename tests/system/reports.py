@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What sanitizers wrote into a log, and whose fault it is.
+
+ThreadSanitizer does not see what orders the threads of libraries that were not built
+with it, GlusterFS's among them. A suppression would go by any frame of a stack, and our
+callbacks run below their frames. So a report is left out only when every access it
+names was made by one of their functions itself: the innermost frame that is not the
+sanitizer's own. What one of ours does is never left out."""
+
+import re
+
+THEIRS = re.compile(r"\((libglusterfs|libgfapi|libgfrpc|libgfxdr)\.so|\((api|socket|client|client-io-threads|"
+                    r"md-cache|io-cache|open-behind|quick-read|write-behind|read-ahead|readdir-ahead|nl-cache|"
+                    r"io-stats|replicate|distribute|utime|meta|upcall|shard|snapview-client)\.so\+")  # fmt: skip
+FRAME = re.compile(r"^\s+#\d+ (.*)$")
+# Stacks that say where something comes from, not who touched it.
+ORIGINS = re.compile(r"^\s*(Thread T\d+|Location is|Mutex M\d+ .*created at|As if synchronized)")
+
+
+def innermost(stack):
+    """The frame that is no interceptor: those have neither a source nor a library of
+    their own."""
+    for frame in stack:
+        if "<null>" not in frame or re.search(r"\([\w.-]+\.so[\d.]*\+", frame):
+            return frame
+    return ""
+
+
+def accesses(report):
+    """The stacks of a ThreadSanitizer report that made it a report."""
+    stacks, origin = [], False
+    fresh = True
+    for line in report.splitlines():
+        frame = FRAME.match(line)
+        if not frame:
+            if line.strip():
+                origin = bool(ORIGINS.match(line))
+            fresh = True
+            continue
+        if fresh and not origin:
+            stacks.append([])
+        fresh = False
+        if not origin:
+            stacks[-1].append(frame.group(1))
+    return stacks
+
+
+def is_theirs(report):
+    stacks = accesses(report)
+    return bool(stacks) and all(THEIRS.search(innermost(stack)) for stack in stacks)
+
+
+def reports(log):
+    """Those of a log that are to be answered for."""
+    found = []
+    for part in re.findall(r"^={18}\n(WARNING: ThreadSanitizer.*?)\n={18}$", log, re.M | re.S):
+        if not is_theirs(part):
+            found.append(part)
+    for mark in ("AddressSanitizer", "LeakSanitizer", "runtime error:"):
+        if mark in log:
+            found.append(log[log.index(mark) :])
+    if "ThreadSanitizer: CHECK failed" in log or "FATAL: ThreadSanitizer" in log:
+        found.append(log)
+    return found
