@@ -81,6 +81,7 @@ struct gl_site {
     enum gl_upcall { GL_UPCALL_AUTO, GL_UPCALL_ON, GL_UPCALL_OFF } upcall;
     size_t read_ahead; /* of one large file, bytes */
     size_t memory;     /* of bodies on their way, bytes per worker */
+    int files_max;     /* cached files have descriptors below this; set in the worker */
     const char *log;   /* gfapi's own log; NULL = none */
     bool no_default_app;
     int *counters;            /* the group of each mount */

@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #define LARGE_AGE_MS 10000 /* then it may be small enough by now */
+#define FILES_MAX    16384 /* descriptors of cached files */
 
 struct gl_store {
     struct gl_site *site;
@@ -399,6 +401,16 @@ static void start_fetch(struct gl_store *store, struct gl_entry *entry, struct g
 
 /* ---- asking ---- */
 
+/* Half of the descriptors there are is left to clients: new ones are the lowest
+ * that are free. */
+static int find_files_max(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur / 2 > FILES_MAX)
+        return FILES_MAX;
+    return (int)(files.rlim_cur / 2);
+}
+
 int gl_store_start(struct gl_site *site, struct lg_worker *worker)
 {
     struct gl_store *store = calloc(1, sizeof *store);
@@ -411,6 +423,7 @@ int gl_store_start(struct gl_site *site, struct lg_worker *worker)
     store->worker = worker;
     store->cache = gl_cache_new(site->cache_size, seed, forget, store);
     site->store = store;
+    site->files_max = find_files_max();
     return store->cache ? 0 : -1;
 }
 
