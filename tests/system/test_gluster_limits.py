@@ -86,13 +86,13 @@ def closing():
         thing.close()
 
 
-def serve(brick, *lines, prefix=(), threads=8):
+def serve(brick, *lines, **kw):
     port = free_port()
     stats = os.path.join(brick.folder, f"stats{time.monotonic_ns()}")
     web = Serving(
         [f"glusterfs-mount = mountpoint=/,{brick.mount}", f"http-socket = 127.0.0.1:{port}",
          "listen = 1024", f"stats = {stats}", *lines],
-        threads=threads, prefix=prefix,
+        **kw,
     )  # fmt: skip
     web.port, web.stats = port, stats
     web.connected()
@@ -209,3 +209,40 @@ def test_idle_connections(brick, closing, path):
 @pytest.mark.long
 def test_ten_thousand_idle_connections(brick, closing):
     idle_connections(brick, closing, 10000, "/medium")
+
+
+# ---- descriptors ------------------------------------------------------------------------
+
+
+def limited(hard, soft):
+    return ["prlimit", f"--nofile={soft}:{hard}", "--"]
+
+
+def test_the_limit_of_open_files_is_raised(brick, closing):
+    web = closing(serve(brick, prefix=limited(18000, 256), processes=2))
+    for pid in web.program.workers().values():
+        assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (18000, 18000)
+    assert "hard limit" not in web.log()
+    crowd = closing(Crowd(web.port))
+    assert crowd.tell("open 600 /small")["failed"] == 0
+
+
+def test_a_low_hard_limit_is_said_and_lived_with(brick, closing):
+    """Cached files have descriptors, too: they leave half of them to clients, and
+    clients who find none wait."""
+    for i in range(200):
+        with open(os.path.join(brick.brick, f"c{i}"), "wb") as file:
+            file.write(numbers(40 * KIB))
+    web = closing(serve(brick, prefix=limited(256, 256)))
+    assert len(re.findall("the hard limit of open files is 256", web.log())) == 1
+    for i in range(200):
+        assert web.status(f"/c{i}") == 200
+    crowd = closing(Crowd(web.port))
+    assert crowd.tell("open 90 /c0")["failed"] == 0
+    assert crowd.tell("whole")["whole"] == 90
+    waiting = closing(Crowd(web.port))
+    waiting.begin("open 50 /c1")  # more than there is room for
+    web.wait_log("accept on .*Too many open files")
+    crowd.tell("close")
+    found = waiting.end()
+    assert (found["open"], found["failed"]) == (50, 0)
