@@ -54,11 +54,14 @@ void gl_memory_give(struct gl_site *site, size_t size)
 {
     struct gl_store *store = site->store;
     atomic_fetch_sub(&store->memory, size);
-    struct gl_thirst *first = store->thirsty;
-    if (!first) /* one at a time: what it reads comes back here, for the next */
-        return;
-    gl_memory_wait_not(first);
-    first->wake(first);
+    /* As many as there is room for: those who gave it may have had large blocks. */
+    while (store->thirsty && atomic_load(&store->memory) + GL_MEMORY_LEAST <= site->memory) {
+        struct gl_thirst *first = store->thirsty;
+        gl_memory_wait_not(first);
+        first->wake(first);
+        if (first->link) /* another was faster, or the process is out of memory */
+            return;
+    }
 }
 
 void gl_memory_wait(struct gl_site *site, struct gl_thirst *thirst)
