@@ -79,10 +79,11 @@ struct gl_site {
     size_t file_max;      /* larger files are streamed; bytes */
     int64_t cache_age_ms; /* how long what was seen holds unless upcalls are trusted */
     enum gl_upcall { GL_UPCALL_AUTO, GL_UPCALL_ON, GL_UPCALL_OFF } upcall;
-    size_t read_ahead; /* of one large file, bytes */
-    size_t memory;     /* of bodies on their way, bytes per worker */
-    int files_max;     /* cached files have descriptors below this; set in the worker */
-    const char *log;   /* gfapi's own log; NULL = none */
+    size_t read_ahead;       /* of one large file, bytes */
+    size_t memory;           /* of bodies on their way, bytes per worker */
+    pthread_mutex_t logging; /* held where glfs_set_logging is called, which sets the locale */
+    int files_max;           /* cached files have descriptors below this; set in the worker */
+    const char *log;         /* gfapi's own log; NULL = none */
     bool no_default_app;
     int *counters;            /* the group of each mount */
     struct gl_mount *running; /* mount_count of them; only in a worker, after start */
@@ -406,12 +407,13 @@ enum lg_verdict gl_store_ask(
     struct gl_site *site, struct lg_request *request, struct gl_call *call);
 
 /* Memory for bodies on their way: any thread takes, in a bound. Half of it is for
- * those who need `size` as the least to go on with. */
+ * those who need `size` as the least to go on with, at most GL_MEMORY_LEAST. */
+#define GL_MEMORY_LEAST ((size_t)8 << 10)
 bool gl_memory_take(struct gl_site *site, size_t size, bool least);
 void gl_memory_untake(struct gl_site *site, size_t size); /* at once, unused; any thread */
 /* Loop. */
 void gl_memory_give(struct gl_site *site, size_t size);
-/* Loop: calls wake(arg) once when some was given back. */
+/* Loop: calls wake once when there is room for the least; first come, first served. */
 struct gl_thirst {
     struct gl_thirst *next, **link; /* link NULL = not waiting */
     struct gl_store *store;

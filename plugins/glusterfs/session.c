@@ -102,16 +102,26 @@ static int add_server(glfs_t *fs, const struct gl_server *server)
         fs, server->unix_socket ? "unix" : "tcp", server->host, server->port);
 }
 
+/* It sets the process's locale and sets it back: one at a time. */
+static int set_logging(glfs_t *fs, const struct gl_site *site)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&site->logging;
+    pthread_mutex_lock(lock);
+    int err =
+        glfs_set_logging(fs, site->log ? site->log : "/dev/null", site->log ? GFAPI_LOG_INFO : 0);
+    pthread_mutex_unlock(lock);
+    return err;
+}
+
 /* `alive` goes first; the others follow, for the day it dies. */
 static glfs_t *make_fs(const struct attempt *attempt)
 {
     const struct gl_mount_options *o = attempt->mount->options;
-    const char *log = attempt->mount->site->log;
     size_t alive = attempt->server;
     glfs_t *fs = glfs_new(o->volume);
     if (!fs)
         return NULL;
-    int err = glfs_set_logging(fs, log ? log : "/dev/null", log ? GFAPI_LOG_INFO : 0);
+    int err = set_logging(fs, attempt->mount->site);
     if (o->volfile) {
         err |= glfs_set_volfile(fs, o->volfile);
     } else {

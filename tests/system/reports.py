@@ -12,7 +12,8 @@ import re
 THEIRS = re.compile(r"\((libglusterfs|libgfapi|libgfrpc|libgfxdr)\.so|\((api|socket|client|client-io-threads|"
                     r"md-cache|io-cache|open-behind|quick-read|write-behind|read-ahead|readdir-ahead|nl-cache|"
                     r"io-stats|replicate|distribute|utime|meta|upcall|shard|snapview-client)\.so\+")  # fmt: skip
-FRAME = re.compile(r"^\s+#\d+ (.*)$")
+FRAME = re.compile(r"^\s+#(\d+) (.*)$")
+HEADING = re.compile(r"^  \w")
 # Stacks that say where something comes from, not who touched it.
 ORIGINS = re.compile(r"^\s*(Thread T\d+|Location is|Mutex M\d+ .*created at|As if synchronized)")
 
@@ -29,25 +30,25 @@ def innermost(stack):
 def accesses(report):
     """The stacks of a ThreadSanitizer report that made it a report."""
     stacks, origin = [], False
-    fresh = True
     for line in report.splitlines():
         frame = FRAME.match(line)
-        if not frame:
-            if line.strip():
-                origin = bool(ORIGINS.match(line))
-            fresh = True
-            continue
-        if fresh and not origin:
-            stacks.append([])
-        fresh = False
-        if not origin:
-            stacks[-1].append(frame.group(1))
+        if frame and not origin:
+            if frame.group(1) == "0":
+                stacks.append([])
+            if stacks:
+                stacks[-1].append(frame.group(2))
+        elif HEADING.match(line):  # anything else is a log line that came between
+            origin = bool(ORIGINS.match(line))
     return stacks
 
 
 def is_theirs(report):
-    stacks = accesses(report)
-    return bool(stacks) and all(THEIRS.search(innermost(stack)) for stack in stacks)
+    theirs = [bool(THEIRS.search(innermost(stack))) for stack in accesses(report)]
+    # That a number of a closed file was given to another is no race, though it looks
+    # like one: the kernel's order does not show.
+    if re.search(r"^  Location is file descriptor", report, re.M):
+        return any(theirs)
+    return bool(theirs) and all(theirs)
 
 
 def reports(log):

@@ -45,6 +45,13 @@ def test_what_ours_call_is_ours():
     assert len(reports(RACE.format(INTERCEPTED, OURS, INTERCEPTED, THEIRS))) == 1
 
 
+def test_log_lines_come_between_the_frames():
+    report = RACE.format(INTERCEPTED, THEIRS, GFAPI, OURS)
+    lines = report.splitlines(keepends=True)
+    for i in range(2, len(lines) - 2):
+        assert reports("".join([*lines[:i], "2026-11-22 worker 1 [request] x\n", *lines[i:]])) == []
+
+
 def test_each_report_counts():
     log = RACE.format(THEIRS, OURS, THEIRS, OURS) + "2026 a line\n" + RACE.format(OURS, THEIRS, OURS, OURS)
     assert len(reports(log)) == 1
