@@ -79,11 +79,11 @@ struct gl_site {
     size_t file_max;      /* larger files are streamed; bytes */
     int64_t cache_age_ms; /* how long what was seen holds unless upcalls are trusted */
     enum gl_upcall { GL_UPCALL_AUTO, GL_UPCALL_ON, GL_UPCALL_OFF } upcall;
-    size_t read_ahead;       /* of one large file, bytes */
-    size_t memory;           /* of bodies on their way, bytes per worker */
-    pthread_mutex_t logging; /* held where glfs_set_logging is called, which sets the locale */
-    int files_max;           /* cached files have descriptors below this; set in the worker */
-    const char *log;         /* gfapi's own log; NULL = none */
+    size_t read_ahead;      /* of one large file, bytes */
+    size_t memory;          /* of bodies on their way, bytes per worker */
+    pthread_mutex_t making; /* held while a glfs_t is made */
+    int files_max;          /* cached files have descriptors below this; set in the worker */
+    const char *log;        /* gfapi's own log; NULL = none */
     bool no_default_app;
     int *counters;            /* the group of each mount */
     struct gl_mount *running; /* mount_count of them; only in a worker, after start */

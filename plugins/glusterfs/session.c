@@ -102,15 +102,18 @@ static int add_server(glfs_t *fs, const struct gl_server *server)
         fs, server->unix_socket ? "unix" : "tcp", server->host, server->port);
 }
 
-/* It sets the process's locale and sets it back: one at a time. */
-static int set_logging(glfs_t *fs, const struct gl_site *site)
+/* Both calls set the locale of the whole process: one at a time. */
+static glfs_t *new_fs(const struct attempt *attempt, int *ret_err)
 {
-    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&site->logging;
+    const struct gl_site *site = attempt->mount->site;
+    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&site->making;
     pthread_mutex_lock(lock);
-    int err =
-        glfs_set_logging(fs, site->log ? site->log : "/dev/null", site->log ? GFAPI_LOG_INFO : 0);
+    glfs_t *fs = glfs_new(attempt->mount->options->volume);
+    if (fs)
+        *ret_err = glfs_set_logging(
+            fs, site->log ? site->log : "/dev/null", site->log ? GFAPI_LOG_INFO : 0);
     pthread_mutex_unlock(lock);
-    return err;
+    return fs;
 }
 
 /* `alive` goes first; the others follow, for the day it dies. */
@@ -118,10 +121,10 @@ static glfs_t *make_fs(const struct attempt *attempt)
 {
     const struct gl_mount_options *o = attempt->mount->options;
     size_t alive = attempt->server;
-    glfs_t *fs = glfs_new(o->volume);
+    int err = 0;
+    glfs_t *fs = new_fs(attempt, &err);
     if (!fs)
         return NULL;
-    int err = set_logging(fs, attempt->mount->site);
     if (o->volfile) {
         err |= glfs_set_volfile(fs, o->volfile);
     } else {
