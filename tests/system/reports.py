@@ -19,9 +19,11 @@ ORIGINS = re.compile(r"^\s*(Thread T\d+|Location is|Mutex M\d+ .*created at|As i
 
 
 def innermost(stack):
-    """The frame that is no interceptor: those have neither a source nor a library of
-    their own."""
+    """The frame that is no interceptor (those have neither a source nor a library of
+    their own) and not in what anybody may call."""
     for frame in stack:
+        if re.search(r"\((libc|libtirpc)\.so", frame):
+            continue
         if "<null>" not in frame or re.search(r"\([\w.-]+\.so[\d.]*\+", frame):
             return frame
     return ""
