@@ -222,8 +222,8 @@ uint64_t gl_gfid_key(glfs_object_t *object); /* 0 = it has none */
 uint64_t gl_bytes_key(const unsigned char gfid[GL_GFID_SIZE]);
 void gl_doubt(struct gl_mount *mount, uint64_t key);
 bool gl_doubted(const struct gl_mount *mount, uint64_t key, uint64_t since_seq);
-/* Asks to be told about changes, as the option says. */
-void gl_upcall_start(struct gl_mount *mount, glfs_t *fs);
+/* Asks to be told about changes, as the option says; the session is the mount's. */
+void gl_upcall_start(struct gl_mount *mount, struct gl_session *session);
 /* Everything known about the mount is in doubt. */
 void gl_mount_flush(struct gl_mount *mount);
 

@@ -17,15 +17,16 @@
 #define BACKOFF_MS_MAX 5000
 /* libgfapi never gives back all that an attempt took, some 100 KiB: after so many
  * that failed they become rare. Asking whether a glusterd is there costs nothing. */
-#define FAILURES_MAX    20
-#define BACKOFF_MS_SLOW 30000
-#define INIT_MS_MIN     15000 /* a first attempt's limit: gfapi itself gives up on most after 10 s */
-#define INIT_MS_MAX     3600000
-#define WATCH_MS_MAX    1000 /* how often a connected mount is looked after */
-#define WATCH_MS_MIN    50
-#define REPLACE_MS      30000 /* how long away before a second session is tried */
-#define SAY_AGAIN_MS    60000
-#define REASON_SIZE     768
+#define FAILURES_MAX       20
+#define BACKOFF_MS_SLOW    30000
+#define INIT_MS_MIN        15000 /* a first attempt's limit: gfapi itself gives up on most after 10 s */
+#define INIT_MS_MAX        3600000
+#define WATCH_MS_MAX       1000 /* how often a connected mount is looked after */
+#define WATCH_MS_MIN       50
+#define REPLACE_MS         30000 /* how long away before a second session is tried */
+#define REPLACE_FACTOR_MAX 10    /* and so many times as long where that goes on failing */
+#define SAY_AGAIN_MS       60000
+#define REASON_SIZE        768
 
 struct connector {
     struct gl_mount *mount;
@@ -107,7 +108,7 @@ static int connect_once(struct connector *c)
         return -1;
     /* The old session, if there is one, stays: calls may hang in it. */
     atomic_store(&c->mount->session, session);
-    gl_upcall_start(c->mount, session->fs);
+    gl_upcall_start(c->mount, session);
     gl_mount_flush(c->mount);
     atomic_store(&c->mount->away, GL_HERE);
     c->said[0] = '\0';
@@ -141,6 +142,13 @@ static void replace_session(struct connector *c)
         say_reason(c);
 }
 
+/* How long after the last attempt to replace a session there may be another. */
+static int64_t replace_ms(const struct connector *c)
+{
+    unsigned factor = c->failures < REPLACE_FACTOR_MAX ? c->failures + 1 : REPLACE_FACTOR_MAX;
+    return (int64_t)REPLACE_MS * factor;
+}
+
 static unsigned watch_ms(const struct gl_site *site)
 {
     int64_t half_ms = site->cache_age_ms / 2;
@@ -164,7 +172,7 @@ static void *connect_thread(void *arg)
                 gl_mount_note(mount, err);
         }
         int64_t now_ms = gl_now_ms();
-        if (atomic_load(&mount->away) != GL_HERE && now_ms - tried_ms > REPLACE_MS &&
+        if (atomic_load(&mount->away) != GL_HERE && now_ms - tried_ms > replace_ms(c) &&
             now_ms - atomic_load(&mount->away_since_ms) > REPLACE_MS) {
             replace_session(c);
             tried_ms = gl_now_ms();

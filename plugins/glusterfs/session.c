@@ -199,7 +199,7 @@ static void offer_late(struct attempt *attempt)
     if (attempt->session &&
         atomic_compare_exchange_strong(&attempt->mount->session, &none, attempt->session)) {
         say_connected(attempt);
-        gl_upcall_start(attempt->mount, attempt->session->fs);
+        gl_upcall_start(attempt->mount, attempt->session);
         gl_mount_flush(attempt->mount);
     }
     free_attempt(attempt);
