@@ -223,6 +223,7 @@ def test_the_limit_of_open_files_is_raised(brick, closing):
     for pid in web.program.workers().values():
         assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (18000, 18000)
     assert "hard limit" not in web.log()
+    web.program.wait_log("connected through", count=2)
     crowd = closing(Crowd(web.port))
     assert crowd.tell("open 600 /small")["failed"] == 0
 
