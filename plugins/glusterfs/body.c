@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_MIN  ((size_t)8 << 10) /* of one read: what is left when memory is short */
+#define BLOCK_MIN  GL_MEMORY_LEAST /* of one read: what is left when memory is short */
 #define BLOCK_MAX  ((size_t)1 << 20)
 #define FIRST_MAX  ((size_t)256 << 10) /* ahead of a client nobody knows yet */
 #define WINDOW_DIV 4                   /* reads in flight of a fast client */

@@ -17,7 +17,6 @@
 #define READ_TRIES 3
 #define LOOK_TRIES 5
 #define MAPPED_MIN ((size_t)32768) /* larger ones are sent from a file in memory */
-#define FILES_MAX  16384           /* descriptors are needed for clients, too */
 #define PAGE_SIZE  4096
 /* What gfapi keeps for an object that is open, roughly: an inode with the
  * contexts of a dozen translators. */
@@ -87,13 +86,13 @@ void gl_content_settled(struct gl_content *content)
 /* Memory that is a file as well, so that the kernel can send it without a copy. A
  * file for each: its pages are never used for anything else, however long the
  * kernel holds on to them. False where there are too many. */
-static bool map_bytes(struct kept *kept, size_t size)
+static bool map_bytes(struct kept *kept, size_t size, int files_max)
 {
     int file = memfd_create("legatus-cache", MFD_CLOEXEC);
     if (file < 0)
         return false;
     char *bytes = MAP_FAILED;
-    if (file < FILES_MAX && ftruncate(file, (off_t)size) == 0)
+    if (file < files_max && ftruncate(file, (off_t)size) == 0)
         bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (bytes == MAP_FAILED) {
         close(file);
@@ -117,7 +116,7 @@ static struct kept *new_kept(struct gl_fetch *fetch, size_t size)
     bool mapped = false;
     if (kept) {
         kept->base.file = -1;
-        mapped = room >= MAPPED_MIN && map_bytes(kept, room);
+        mapped = room >= MAPPED_MIN && map_bytes(kept, room, site->files_max);
     }
     if (kept && !mapped) {
         struct kept *larger = realloc(kept, sizeof *kept + room);

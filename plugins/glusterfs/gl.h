@@ -96,9 +96,11 @@ struct gl_site {
     size_t file_max;      /* larger files are streamed; bytes */
     int64_t cache_age_ms; /* how long what was seen holds unless upcalls are trusted */
     enum gl_upcall { GL_UPCALL_AUTO, GL_UPCALL_ON, GL_UPCALL_OFF } upcall;
-    size_t read_ahead; /* of one large file, bytes */
-    size_t memory;     /* of bodies on their way, bytes per worker */
-    const char *log;   /* gfapi's own log; NULL = none */
+    size_t read_ahead;      /* of one large file, bytes */
+    size_t memory;          /* of bodies on their way, bytes per worker */
+    pthread_mutex_t making; /* held while a glfs_t is made */
+    int files_max;          /* cached files have descriptors below this; set in the worker */
+    const char *log;        /* gfapi's own log; NULL = none */
     bool no_default_app;
     /* expires.c */
     struct gl_rule *rules; /* in the order in which they are asked */
@@ -283,8 +285,8 @@ uint64_t gl_gfid_key(glfs_object_t *object); /* 0 = it has none */
 uint64_t gl_bytes_key(const unsigned char gfid[GL_GFID_SIZE]);
 void gl_doubt(struct gl_mount *mount, uint64_t key);
 bool gl_doubted(const struct gl_mount *mount, uint64_t key, uint64_t since_seq);
-/* Asks to be told about changes, as the option says. */
-void gl_upcall_start(struct gl_mount *mount, glfs_t *fs);
+/* Asks to be told about changes, as the option says; the session is the mount's. */
+void gl_upcall_start(struct gl_mount *mount, struct gl_session *session);
 /* Everything known about the mount is in doubt. */
 void gl_mount_flush(struct gl_mount *mount);
 
@@ -492,12 +494,13 @@ enum lg_verdict gl_store_ask(
     struct gl_site *site, struct lg_request *request, struct gl_call *call);
 
 /* Memory for bodies on their way: any thread takes, in a bound. Half of it is for
- * those who need `size` as the least to go on with. */
+ * those who need `size` as the least to go on with, at most GL_MEMORY_LEAST. */
+#define GL_MEMORY_LEAST ((size_t)8 << 10)
 bool gl_memory_take(struct gl_site *site, size_t size, bool least);
 void gl_memory_untake(struct gl_site *site, size_t size); /* at once, unused; any thread */
 /* Loop. */
 void gl_memory_give(struct gl_site *site, size_t size);
-/* Loop: calls wake(arg) once when some was given back. */
+/* Loop: calls wake once when there is room for the least; first come, first served. */
 struct gl_thirst {
     struct gl_thirst *next, **link; /* link NULL = not waiting */
     struct gl_store *store;

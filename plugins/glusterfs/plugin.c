@@ -284,7 +284,7 @@ static int start(void *state, struct lg_worker *worker)
 {
     struct gl_site *site = state;
     site->running = calloc(site->mount_count ? site->mount_count : 1, sizeof *site->running);
-    if (!site->running || ignore_sigpipe())
+    if (!site->running || ignore_sigpipe() || pthread_mutex_init(&site->making, NULL))
         return -1;
     if (gl_store_start(site, worker)) {
         lg_log(LG_LOG_ERROR, GL_ROOM, "no memory for the cache");

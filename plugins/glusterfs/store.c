@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #define LARGE_AGE_MS 10000 /* then it may be small enough by now */
+#define FILES_MAX    16384 /* descriptors of cached files */
 
 struct gl_store {
     struct gl_site *site;
@@ -61,11 +63,14 @@ void gl_memory_give(struct gl_site *site, size_t size)
 {
     struct gl_store *store = site->store;
     atomic_fetch_sub(&store->memory, size);
-    struct gl_thirst *first = store->thirsty;
-    if (!first) /* one at a time: what it reads comes back here, for the next */
-        return;
-    gl_memory_wait_not(first);
-    first->wake(first);
+    /* As many as there is room for: those who gave it may have had large blocks. */
+    while (store->thirsty && atomic_load(&store->memory) + GL_MEMORY_LEAST <= site->memory) {
+        struct gl_thirst *first = store->thirsty;
+        gl_memory_wait_not(first);
+        first->wake(first);
+        if (first->link) /* another was faster, or the process is out of memory */
+            return;
+    }
 }
 
 void gl_memory_wait(struct gl_site *site, struct gl_thirst *thirst)
@@ -550,6 +555,16 @@ static void start_fetch(struct gl_store *store, struct gl_entry *entry, struct g
 
 /* ---- asking ---- */
 
+/* Half of the descriptors there are is left to clients: new ones are the lowest
+ * that are free. */
+static int find_files_max(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur / 2 > FILES_MAX)
+        return FILES_MAX;
+    return (int)(files.rlim_cur / 2);
+}
+
 int gl_store_start(struct gl_site *site, struct lg_worker *worker)
 {
     struct gl_store *store = calloc(1, sizeof *store);
@@ -562,6 +577,7 @@ int gl_store_start(struct gl_site *site, struct lg_worker *worker)
     store->worker = worker;
     store->cache = gl_cache_new(site->cache_size, seed, forget, store);
     site->store = store;
+    site->files_max = find_files_max();
     return store->cache ? 0 : -1;
 }
 

@@ -244,23 +244,28 @@ class EmbeddedBrick:
 
     def open_files(self):
         """Paths inside the brick that its process has open, the folder's own apart."""
-        folder = f"/proc/{self.child.pid}/fd"
-        found = []
-        for fd in os.listdir(folder):
-            try:
-                target = os.readlink(os.path.join(folder, fd))
-            except OSError:
-                continue
-            if target.startswith(self.brick + "/") and "/.glusterfs/" not in target + "/":
-                found.append(target)
-            elif target.startswith(self.brick + "/.glusterfs/") and is_gfid_link(target):
-                found.append(target)
-        return found
+        return open_files(self.child.pid, self.brick)
 
     def close(self):
         if self.child:
             self.child.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def open_files(pid, brick):
+    """What clients have open of a brick: each handle of theirs is a descriptor there."""
+    folder = f"/proc/{pid}/fd"
+    found = []
+    for fd in os.listdir(folder):
+        try:
+            target = os.readlink(os.path.join(folder, fd))
+        except OSError:
+            continue
+        if target.startswith(brick + "/") and "/.glusterfs/" not in target + "/":
+            found.append(target)
+        elif target.startswith(brick + "/.glusterfs/") and is_gfid_link(target):
+            found.append(target)
+    return found
 
 
 def is_gfid_link(path):
