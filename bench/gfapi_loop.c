@@ -1,11 +1,11 @@
 /* The yardstick: files read through libgfapi by a plain loop on N threads, with
  * no server in front. Each thread looks a file up, reads it to the end and lets
- * it go, over and over. Built and run by bench/run; depends on nothing of ours.
+ * it go, over and over. Built and run by bench/gluster; depends on nothing of ours.
  *
  *   gfapi_loop HOST PORT VOLUME FOLDER FILES SIZE THREADS SECONDS
  *
- * Reads FOLDER/0 to FOLDER/FILES-1, SIZE bytes each, and prints one JSON object:
- * requests, errors, seconds.
+ * Reads FOLDER/0 to FOLDER/FILES-1, SIZE bytes each, for so many seconds (0: each
+ * file once), and prints one JSON object: requests, errors, seconds.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <glusterfs/api/glfs-handles.h>
@@ -26,13 +26,15 @@ struct run {
     const char *folder;
     long files;
     long size; /* bytes of each file */
+    bool once;
+    atomic_long next; /* where each is read once */
     atomic_bool stop;
 };
 
 struct loop {
     pthread_t thread;
     struct run *run;
-    unsigned next; /* file to begin with, so that threads differ */
+    long next; /* file to begin with, so that threads differ */
     long requests;
     long errors;
 };
@@ -67,9 +69,12 @@ static void *loop_main(void *arg)
     char path[4096];
 
     while (chunk && !atomic_load(&run->stop)) {
-        unsigned file = loop->next++ % (unsigned)run->files;
+        long file = run->once ? atomic_fetch_add(&run->next, 1) : loop->next++ % run->files;
 
-        snprintf(path, sizeof(path), "%s/%u", run->folder, file);
+        if (file >= run->files) {
+            break;
+        }
+        snprintf(path, sizeof(path), "%s/%ld", run->folder, file);
         if (read_file(run, path, chunk) == 0) {
             loop->requests++;
         } else {
@@ -110,13 +115,15 @@ static int measure(struct run *run, unsigned threads, double seconds)
 
     for (; started < threads; started++) {
         loops[started].run = run;
-        loops[started].next = started * 7;
+        loops[started].next = (long)started * 7;
         if (pthread_create(&loops[started].thread, NULL, loop_main, &loops[started]) != 0) {
             break;
         }
     }
-    usleep((useconds_t)(seconds * 1e6));
-    atomic_store(&run->stop, true);
+    if (!run->once) {
+        usleep((useconds_t)(seconds * 1e6));
+        atomic_store(&run->stop, true);
+    }
     for (unsigned i = 0; i < started; i++) {
         pthread_join(loops[i].thread, NULL);
         requests += loops[i].requests;
@@ -143,8 +150,9 @@ int main(int argc, char **argv)
     unsigned threads = (unsigned)strtoul(argv[7], NULL, 10);
     double seconds = strtod(argv[8], NULL);
 
-    if (run.files <= 0 || threads == 0 || threads > THREADS_MAX || !(seconds > 0)) {
-        fprintf(stderr, "%s: files, threads (at most %d) and seconds must be positive\n", argv[0],
+    run.once = seconds == 0;
+    if (run.files <= 0 || threads == 0 || threads > THREADS_MAX || !(seconds >= 0)) {
+        fprintf(stderr, "%s: files and threads (at most %d) must be positive\n", argv[0],
             THREADS_MAX);
         return 2;
     }
