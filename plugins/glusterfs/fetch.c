@@ -167,13 +167,15 @@ static bool is_young(const struct stat *stat)
 
 /* ---- reading ---- */
 
-/* As many bytes as there are, at most `size`; or -1 with errno. */
+/* `size` bytes, or one more where the file has grown, or fewer; or -1 with errno.
+ * Nothing is asked for at the end of the file: quick-read passes that on to the
+ * brick, and the look afterwards tells whether there is more. */
 static ssize_t read_whole(glfs_t *fs, glfs_object_t *object, char *bytes, size_t size)
 {
     size_t got = 0;
     while (got < size) {
         errno = 0;
-        ssize_t n = glfs_h_anonymous_read(fs, object, bytes + got, size - got, (off_t)got);
+        ssize_t n = glfs_h_anonymous_read(fs, object, bytes + got, size + 1 - got, (off_t)got);
         if (n < 0)
             return -1;
         if (n == 0)
@@ -200,7 +202,7 @@ static enum read read_once(
     *ret_kept = kept;
     if (size == 0)
         return READ_GOOD;
-    ssize_t got = read_whole(fs, object, kept->bytes, size + 1);
+    ssize_t got = read_whole(fs, object, kept->bytes, size);
     errno = got < 0 ? errno : 0;
     if (got < 0 || glfs_h_stat(fs, object, &after))
         return READ_FAILED;
