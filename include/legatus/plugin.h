@@ -277,6 +277,8 @@ struct lg_entity {
     int64_t mtime_s;          /* Unix time */
     const char *etag;         /* with its quotes; NULL = none */
     const char *content_type; /* NULL = by lg_mime_type */
+    const char *lines;        /* of lg_entity_lines for this very entity; NULL = none */
+    size_t lines_len;
 };
 
 /* A piece of the body: literal text (multipart boundaries) or a stretch of the
@@ -300,6 +302,11 @@ struct lg_plan {
  * 412, 416, HEAD), -1 when memory is out (answered 500). */
 LG_API int lg_answer_entity(
     struct lg_request *request, const struct lg_entity *entity, struct lg_plan *ret_plan);
+
+/* The lines of the head of an answer with the whole of `entity`, whose content_type is
+ * given, so that they need not be made for each request. The caller frees them. NULL
+ * when they cannot be made (memory; an mtime in the future): do without. Any thread. */
+LG_API char *lg_entity_lines(const struct lg_entity *entity, size_t *ret_len);
 
 /* The type of a file name by its extension; "application/octet-stream" when
  * there is none. Lives as long as the process. */

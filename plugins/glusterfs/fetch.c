@@ -66,6 +66,7 @@ static void free_kept(struct gl_job *job)
         glfs_h_close(kept->object);
     if (kept->mapped)
         munmap(kept->bytes, kept->mapped);
+    free(kept->base.lines);
     if (kept->base.file >= 0)
         close(kept->base.file);
     free(kept);
@@ -225,6 +226,19 @@ static void drop_kept(struct kept *kept)
         lg_log(LG_LOG_ERROR, GL_ROOM, "out of memory: %zu bytes are lost", kept->taken);
 }
 
+/* What every answer with it begins with, made once. */
+static void make_lines(struct gl_content *content)
+{
+    const struct lg_entity entity = {
+        .size = content->stamp.size,
+        .mtime_s = content->stamp.mtime_ns / 1000000000,
+        .etag = content->etag,
+        .content_type = content->type,
+    };
+    content->lines = lg_entity_lines(&entity, &content->lines_len);
+    content->charge += content->lines_len;
+}
+
 static void read_file(struct gl_fetch *fetch, struct gl_node *node, const char *name)
 {
     struct stat stat = node->stat;
@@ -251,6 +265,7 @@ static void read_file(struct gl_fetch *fetch, struct gl_node *node, const char *
     kept->base.young = is_young(&stat);
     kept->base.type = lg_worker_mime_type(fetch->mount->worker, name);
     gl_make_etag(node, &stat, kept->base.etag);
+    make_lines(&kept->base);
     kept->object = node->object;
     node->object = NULL;
 }

@@ -155,6 +155,8 @@ static void answer_content(
         .mtime_s = content->stamp.mtime_ns / 1000000000,
         .etag = content->etag[0] ? content->etag : NULL,
         .content_type = content->type,
+        .lines = content->lines,
+        .lines_len = content->lines_len,
     };
     if (lg_answer_entity(request, &entity, &plan) != 1)
         return;

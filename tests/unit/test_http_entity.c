@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 #include "http/entity.h"
+#include "http/head.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +16,7 @@
 #define EARLIER "Sun, 06 Nov 1994 08:49:36 GMT"
 #define LATER   "Sun, 06 Nov 1994 08:49:38 GMT"
 
-static const struct lg_http_entity file = {100, MTIME_S, "\"tag\"", "text/plain"};
+static const struct lg_http_entity file = {100, MTIME_S, "\"tag\"", "text/plain", NULL, 0};
 
 struct row {
     const char *headers; /* "NAME=value\n" each */
@@ -252,7 +253,7 @@ static void test_methods(void **state)
 static void test_odd_entities(void **state)
 {
     (void)state;
-    const struct lg_http_entity empty = {0, MTIME_S, NULL, NULL};
+    const struct lg_http_entity empty = {0, MTIME_S, NULL, NULL, NULL, 0};
     const char *empty_200 = "200 0\nLast-Modified: " DATE
                             "\nAccept-Ranges: bytes\nContent-Type: application/octet-stream\n";
     expect(LG_METHOD_GET, &empty, "", NOW_S, empty_200);
@@ -261,27 +262,72 @@ static void test_odd_entities(void **state)
     expect(LG_METHOD_GET, &empty, "HTTP_IF_NONE_MATCH=\"tag\"\n", NOW_S, empty_200);
     expect(LG_METHOD_GET, &empty, "HTTP_IF_MATCH=\"tag\"\n", NOW_S, A412);
     expect(LG_METHOD_GET, &empty, "HTTP_IF_MATCH=*\n", NOW_S, empty_200);
-    const struct lg_http_entity weak = {1, MTIME_S, "W/\"t\"", "a/b"};
+    const struct lg_http_entity weak = {1, MTIME_S, "W/\"t\"", "a/b", NULL, 0};
     expect(LG_METHOD_GET, &weak, "HTTP_IF_NONE_MATCH=\"t\"\n", NOW_S,
         "304 0\nETag: W/\"t\"\nLast-Modified: " DATE "\n");
     expect(LG_METHOD_GET, &weak, "HTTP_IF_MATCH=W/\"t\"\n", NOW_S, A412);
-    const struct lg_http_entity future = {1, NOW_S + 1, NULL, "a/b"};
+    const struct lg_http_entity future = {1, NOW_S + 1, NULL, "a/b", NULL, 0};
     expect(
         LG_METHOD_GET, &future, "", NOW_S, "200 1\nAccept-Ranges: bytes\nContent-Type: a/b\n[0-0]");
-    const struct lg_http_entity huge = {INT64_MAX, MTIME_S, NULL, "a/b"};
+    const struct lg_http_entity huge = {INT64_MAX, MTIME_S, NULL, "a/b", NULL, 0};
     expect(LG_METHOD_GET, &huge, "HTTP_RANGE=bytes=9223372036854775806-\n", NOW_S,
         "206 1\nLast-Modified: " DATE "\nAccept-Ranges: bytes\nContent-Type: a/b\n"
         "Content-Range: bytes 9223372036854775806-9223372036854775806/9223372036854775807\n"
         "[9223372036854775806-9223372036854775806]");
 }
 
+/* A head made before is the head that would have been made. */
+static void test_lines(void **state)
+{
+    (void)state;
+    static const struct lg_http_entity plain[] = {
+        {100, MTIME_S, "\"tag\"", "text/plain", NULL, 0},
+        {0, MTIME_S, NULL, NULL, NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        struct lg_buf lines = {0};
+        struct lg_http_entity ready = plain[i];
+        assert_int_equal(lg_http_entity_lines(&ready, NOW_S, &lines), 0);
+        ready.lines = lines.ptr;
+        ready.lines_len = lines.len;
+        struct lg_buf heads[2] = {{0}};
+        for (size_t k = 0; k < 2; k++) {
+            struct lg_request request;
+            struct lg_response response = {0};
+            struct lg_http_plan plan;
+            struct lg_http_framing framing;
+            const struct lg_http_answer answer = {.http_minor = 1, .keep_alive = true};
+            lg_request_init(&request, 0);
+            request.method = LG_METHOD_GET;
+            assert_int_equal(lg_http_entity_answer(&request, k ? &ready : &plain[i], 1, NOW_S,
+                                 &request.arena, &response, &plan),
+                1);
+            assert_int_equal(plan.length, plain[i].size);
+            assert_int_equal(lg_http_head_render(&response, &answer, &heads[k], &framing), 0);
+            lg_request_free(&request);
+        }
+        assert_int_equal(heads[0].len, heads[1].len);
+        assert_memory_equal(heads[0].ptr, heads[1].ptr, heads[0].len);
+        lg_buf_free(&heads[0]);
+        lg_buf_free(&heads[1]);
+        lg_buf_free(&lines);
+    }
+    struct lg_buf none = {0};
+    const struct lg_http_entity future = {1, NOW_S + 1, NULL, "a/b", NULL, 0};
+    const struct lg_http_entity forged = {1, MTIME_S, "\"a\r\nX: y\"", NULL, NULL, 0};
+    assert_int_equal(lg_http_entity_lines(&future, NOW_S, &none), -LG_E_INVALID);
+    assert_int_equal(lg_http_entity_lines(&forged, NOW_S, &none), -LG_E_INVALID);
+    assert_int_equal(none.len, 0);
+    lg_buf_free(&none);
+}
+
 static void test_bad_entities(void **state)
 {
     (void)state;
     static const struct lg_http_entity bad[] = {
-        {-1, 0, NULL, NULL},
-        {1, 0, "\"a\r\nX: y\"", NULL},
-        {1, 0, NULL, "a/b\r\nX: y"},
+        {-1, 0, NULL, NULL, NULL, 0},
+        {1, 0, "\"a\r\nX: y\"", NULL, NULL, 0},
+        {1, 0, NULL, "a/b\r\nX: y", NULL, 0},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct lg_request request;
@@ -305,6 +351,7 @@ int main(void)
         cmocka_unit_test(test_if_range),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_odd_entities),
+        cmocka_unit_test(test_lines),
         cmocka_unit_test(test_bad_entities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
