@@ -5,7 +5,9 @@
  *   gfapi_loop HOST PORT VOLUME FOLDER FILES SIZE THREADS SECONDS
  *
  * Reads FOLDER/0 to FOLDER/FILES-1, SIZE bytes each, for so many seconds (0: each
- * file once), and prints one JSON object: requests, errors, seconds.
+ * file once), and prints one JSON object: requests, errors, seconds. With THREADS
+ * given as "30+" each file is treated as a server must that neither leaks what it may
+ * not read nor passes on half of a change: may I read it, and is it as it was?
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <glusterfs/api/glfs-handles.h>
@@ -15,6 +17,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +30,7 @@ struct run {
     long files;
     long size; /* bytes of each file */
     bool once;
+    bool careful;
     atomic_long next; /* where each is read once */
     atomic_bool stop;
 };
@@ -57,6 +61,14 @@ static int read_file(struct run *run, const char *path, char *chunk)
         }
         got += n;
     }
+    if (run->careful) {
+        struct stat after;
+
+        if (glfs_h_access(run->volume, object, R_OK) != 0 ||
+            glfs_h_stat(run->volume, object, &after) != 0 || after.st_mtime != st.st_mtime) {
+            got = -1;
+        }
+    }
     glfs_h_close(object);
     return got == run->size ? 0 : -1;
 }
@@ -85,7 +97,7 @@ static void *loop_main(void *arg)
     return NULL;
 }
 
-static glfs_t *open_volume(const char *host, int port, const char *name)
+static glfs_t *open_volume(const char *host, int port, const char *name, bool careful)
 {
     glfs_t *volume = glfs_new(name);
 
@@ -93,6 +105,9 @@ static glfs_t *open_volume(const char *host, int port, const char *name)
         return NULL;
     }
     glfs_set_logging(volume, "/dev/null", 0);
+    if (careful) { /* asks bricks, not gfapi's memory of them */
+        glfs_set_xlator_option(volume, "*", "md-cache-timeout", "0");
+    }
     return glfs_init(volume) == 0 ? volume : NULL;
 }
 
@@ -151,12 +166,13 @@ int main(int argc, char **argv)
     double seconds = strtod(argv[8], NULL);
 
     run.once = seconds == 0;
+    run.careful = strchr(argv[7], '+');
     if (run.files <= 0 || threads == 0 || threads > THREADS_MAX || !(seconds >= 0)) {
-        fprintf(stderr, "%s: files and threads (at most %d) must be positive\n", argv[0],
-            THREADS_MAX);
+        fprintf(
+            stderr, "%s: files and threads (at most %d) must be positive\n", argv[0], THREADS_MAX);
         return 2;
     }
-    run.volume = open_volume(argv[1], atoi(argv[2]), argv[3]);
+    run.volume = open_volume(argv[1], atoi(argv[2]), argv[3], run.careful);
     if (!run.volume) {
         perror("gfapi_loop: the volume cannot be opened");
         return 1;

@@ -67,7 +67,7 @@ http {{
 """
 NGINX_OPEN_FILE_CACHE = "open_file_cache max=30000 inactive=60s; open_file_cache_valid 60s;"
 
-STREAM_WINDOW = (8, 1 << 20)  # reads in flight of the bare stream, and their size
+STREAM_WINDOW = (8, 256 << 10)  # reads in flight of the bare stream, and their size
 THREADS = 30  # of a server that has threads, as GlusterFS's own guide for uWSGI says
 
 
