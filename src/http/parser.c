@@ -480,19 +480,6 @@ static void feed_head(struct lg_http_parser *parser, const char *data, size_t le
     }
 }
 
-static void feed_length_body(struct lg_http_parser *parser, const char *data, size_t len,
-    size_t *ret_consumed, struct lg_feed *ret_feed)
-{
-    if (len == 0)
-        return;
-    size_t take = (uint64_t)len < (uint64_t)parser->body_left ? len : (size_t)parser->body_left;
-    parser->body_left -= (int64_t)take;
-    if (parser->body_left == 0)
-        parser->state = AT_END;
-    *ret_consumed = take;
-    *ret_feed = (struct lg_feed){.kind = LG_FEED_BODY, .body = lg_slice_from(data, take)};
-}
-
 static void feed_chunked_body(struct lg_http_parser *parser, const char *data, size_t len,
     size_t *ret_consumed, struct lg_feed *ret_feed)
 {
@@ -516,7 +503,9 @@ void lg_http_parser_feed(struct lg_http_parser *parser, const char *data, size_t
         feed_head(parser, data, len, ret_consumed, ret_feed);
         break;
     case IN_LENGTH_BODY:
-        feed_length_body(parser, data, len, ret_consumed, ret_feed);
+        lg_feed_take(&parser->body_left, data, len, ret_consumed, ret_feed);
+        if (parser->body_left == 0)
+            parser->state = AT_END;
         break;
     case IN_CHUNKED_BODY:
         feed_chunked_body(parser, data, len, ret_consumed, ret_feed);

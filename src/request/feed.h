@@ -13,6 +13,9 @@
 
 #include "base/slice.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 enum lg_feed_kind {
     LG_FEED_MORE, /* everything was consumed; feed what arrives next */
     LG_FEED_HEAD, /* the request's head is complete; its struct is filled */
@@ -27,5 +30,18 @@ struct lg_feed {
     int status;           /* ERROR: 400, 414, 431, 500, 501 or 505 */
     const char *reason;   /* ERROR: static text for the log, never for the client */
 };
+
+/* A body whose length is known: of `len` bytes takes what belongs to it, at most
+ * `*left`, and counts that down. Nothing happens when `len` is 0. */
+static inline void lg_feed_take(
+    int64_t *left, const char *data, size_t len, size_t *ret_consumed, struct lg_feed *ret_feed)
+{
+    if (len == 0)
+        return;
+    size_t take = (uint64_t)len < (uint64_t)*left ? len : (size_t)*left;
+    *left -= (int64_t)take;
+    *ret_consumed = take;
+    *ret_feed = (struct lg_feed){.kind = LG_FEED_BODY, .body = lg_slice_from(data, take)};
+}
 
 #endif

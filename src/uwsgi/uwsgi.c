@@ -240,19 +240,6 @@ static void enter_failed(struct lg_uwsgi_parser *parser, struct lg_feed *ret_fee
         (struct lg_feed){.kind = LG_FEED_ERROR, .status = parser->status, .reason = parser->reason};
 }
 
-static void feed_body(struct lg_uwsgi_parser *parser, const char *data, size_t len,
-    size_t *ret_consumed, struct lg_feed *ret_feed)
-{
-    if (len == 0)
-        return;
-    size_t take = (uint64_t)len < (uint64_t)parser->body_left ? len : (size_t)parser->body_left;
-    parser->body_left -= (int64_t)take;
-    if (parser->body_left == 0)
-        parser->state = AT_END;
-    *ret_consumed = take;
-    *ret_feed = (struct lg_feed){.kind = LG_FEED_BODY, .body = lg_slice_from(data, take)};
-}
-
 void lg_uwsgi_parser_feed(struct lg_uwsgi_parser *parser, const char *data, size_t len,
     size_t *ret_consumed, struct lg_feed *ret_feed)
 {
@@ -265,7 +252,9 @@ void lg_uwsgi_parser_feed(struct lg_uwsgi_parser *parser, const char *data, size
             enter_failed(parser, ret_feed);
         break;
     case IN_BODY:
-        feed_body(parser, data, len, ret_consumed, ret_feed);
+        lg_feed_take(&parser->body_left, data, len, ret_consumed, ret_feed);
+        if (parser->body_left == 0)
+            parser->state = AT_END;
         break;
     case AT_END:
         ret_feed->kind = LG_FEED_END;
