@@ -17,9 +17,9 @@ packages_demo=(glusterfs-server media-types curl python3 procps)
 packages_test=("${packages_demo[@]}" clang libclang-rt-14-dev llvm-14 clang-format binutils
     libcmocka-dev python3-pytest glusterfs-client uwsgi-core uwsgi-plugin-glusterfs
     uwsgi-plugin-python3 nginx-light iproute2 iptables openssl attr util-linux libcap2-bin git)
-# What bench/run needs besides.
+# What bench/gluster needs besides.
 packages_bench=(glusterfs-server glusterfs-client uwsgi-core uwsgi-plugin-glusterfs nginx-light
-    fuse3 wrk media-types python3 procps)
+    fuse3 wrk media-types python3 procps util-linux)
 
 # Services that come with those packages and that nobody asked to run.
 packages_services=(nginx:nginx-light glusterd:glusterfs-server glustereventsd:glusterfs-server)

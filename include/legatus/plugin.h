@@ -291,6 +291,8 @@ struct lg_entity {
     const char *varies; /* Vary, of every answer, whatever its status; NULL = none */
     int expires;        /* enum lg_expires: Cache-Control: max-age and Expires */
     int64_t expires_after_s;
+    const char *lines; /* of lg_entity_lines for this very entity; NULL = none */
+    size_t lines_len;
 };
 
 enum lg_expires { LG_EXPIRES_UNSAID, LG_EXPIRES_FROM_NOW, LG_EXPIRES_FROM_MTIME };
@@ -322,6 +324,11 @@ LG_API int lg_answer_entity(
  * it or is not there. */
 LG_API int lg_request_accepts_encoding(const struct lg_request *request, const char *coding);
 LG_API int lg_request_accepts_type(const struct lg_request *request, const char *type);
+
+/* The lines of the head of an answer with the whole of `entity`, whose content_type is
+ * given, so that they need not be made for each request. The caller frees them. NULL
+ * when they cannot be made (memory; an mtime in the future): do without. Any thread. */
+LG_API char *lg_entity_lines(const struct lg_entity *entity, size_t *ret_len);
 
 /* The type of a file name by its extension; "application/octet-stream" when
  * there is none. Lives as long as the process. */

@@ -20,8 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_MIN  GL_MEMORY_LEAST /* of one read: what is left when memory is short */
-#define BLOCK_MAX  ((size_t)1 << 20)
+#define BLOCK_MIN GL_MEMORY_LEAST /* of one read: what is left when memory is short */
+/* gfapi keeps buffers for eight reads of this size. Larger ones are mapped anew, and
+ * their pages cleared, for every read. */
+#define BLOCK_MAX  ((size_t)256 << 10)
 #define FIRST_MAX  ((size_t)256 << 10) /* ahead of a client nobody knows yet */
 #define WINDOW_DIV 4                   /* reads in flight of a fast client */
 #define FAST_MS    100                 /* a block taken this soon asks for more ahead */
@@ -76,6 +78,7 @@ struct gl_body {
     size_t ahead;  /* bytes of blocks that exist */
     size_t window; /* how many may */
     size_t credit;
+    char *spare;   /* BLOCK_MAX bytes, taken, for the next block; NULL = none */
     unsigned refs; /* the source's and each block's */
     bool delivering;
     bool over; /* ended, failed, cancelled or freed: deliver nothing more */
@@ -124,6 +127,28 @@ static struct gl_site *site_of(const struct gl_body *body)
     return (struct gl_site *)(uintptr_t)body->mount->site;
 }
 
+/* What a fast client's block was in is kept for its next one: large pieces of memory
+ * go back to the kernel, and come cleared. */
+static void give_room(struct gl_body *body, struct block *block)
+{
+    if (!body->over && !body->spare && block->size == BLOCK_MAX && body->window > BLOCK_MAX) {
+        body->spare = block->data;
+        return;
+    }
+    free(block->data);
+    gl_memory_give(site_of(body), block->size);
+}
+
+/* Loop. */
+static void drop_spare(struct gl_body *body)
+{
+    if (!body->spare)
+        return;
+    free(body->spare);
+    body->spare = NULL;
+    gl_memory_give(site_of(body), BLOCK_MAX);
+}
+
 /* Frees a block nobody needs any more. Memory that is given back may wake other
  * bodies, which then submit reads. */
 static void settle(struct block *block)
@@ -133,8 +158,7 @@ static void settle(struct block *block)
         return;
     if (block->data) {
         body->ahead -= block->size;
-        free(block->data);
-        gl_memory_give(site_of(body), block->size);
+        give_room(body, block);
     }
     free(block);
     unref_body(body);
@@ -224,8 +248,14 @@ static char *take_room(struct gl_body *body, size_t *size)
 {
     struct gl_site *site = site_of(body);
     char *room = NULL;
+    if (*size == BLOCK_MAX && body->spare) {
+        room = body->spare;
+        body->spare = NULL;
+        return room;
+    }
     bool taken = gl_memory_take(site, *size, false);
     if (!taken && body->ahead == 0) {
+        drop_spare(body);
         *size = *size < BLOCK_MIN ? *size : BLOCK_MIN;
         body->window = BLOCK_MIN;
         taken = gl_memory_take(site, *size, true);
@@ -311,8 +341,10 @@ static void adapt(struct gl_body *body, const struct block *block)
         return;
     if (took_ms < FAST_MS && body->window < most)
         body->window = body->window * 2 < most ? body->window * 2 : most;
-    else if (took_ms > SLOW_MS && body->window > BLOCK_MIN)
+    if (took_ms > SLOW_MS && body->window > BLOCK_MIN) {
         body->window /= 2;
+        drop_spare(body);
+    }
 }
 
 /* ---- delivering ---- */
@@ -562,6 +594,7 @@ static void free_source(void *context)
     leave_watch(body);
     while (body->row)
         leave_row(body);
+    drop_spare(body);
     unref_body(body);
 }
 

@@ -39,6 +39,8 @@ struct gl_content {
     bool young; /* it had changed so shortly before that its times may not show the next change */
     const char *type; /* Content-Type; lives as long as the process */
     char etag[GL_ETAG_SIZE];
+    char *lines; /* of an answer's head, ready-made; NULL = none */
+    size_t lines_len;
     const char *data; /* stamp.size bytes */
     int file;         /* that maps them from its beginning; -1 = none */
     /* The last reference is gone. */

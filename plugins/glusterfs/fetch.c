@@ -60,6 +60,7 @@ static void free_kept(struct gl_job *job)
         glfs_h_close(kept->object);
     if (kept->mapped)
         munmap(kept->bytes, kept->mapped);
+    free(kept->base.lines);
     if (kept->base.file >= 0)
         close(kept->base.file);
     free(kept);
@@ -161,13 +162,15 @@ static bool is_young(const struct stat *stat)
 
 /* ---- reading ---- */
 
-/* As many bytes as there are, at most `size`; or -1 with errno. */
+/* `size` bytes, or one more where the file has grown, or fewer; or -1 with errno.
+ * Nothing is asked for at the end of the file: quick-read passes that on to the
+ * brick, and the look afterwards tells whether there is more. */
 static ssize_t read_whole(glfs_t *fs, glfs_object_t *object, char *bytes, size_t size)
 {
     size_t got = 0;
     while (got < size) {
         errno = 0;
-        ssize_t n = glfs_h_anonymous_read(fs, object, bytes + got, size - got, (off_t)got);
+        ssize_t n = glfs_h_anonymous_read(fs, object, bytes + got, size + 1 - got, (off_t)got);
         if (n < 0)
             return -1;
         if (n == 0)
@@ -194,7 +197,7 @@ static enum read read_once(
     *ret_kept = kept;
     if (size == 0)
         return READ_GOOD;
-    ssize_t got = read_whole(fs, object, kept->bytes, size + 1);
+    ssize_t got = read_whole(fs, object, kept->bytes, size);
     errno = got < 0 ? errno : 0;
     if (got < 0 || glfs_h_stat(fs, object, &after))
         return READ_FAILED;
@@ -215,6 +218,19 @@ static void drop_kept(struct kept *kept)
 {
     if (lg_worker_later(kept->mount->worker, 0, give_back, &kept->base))
         lg_log(LG_LOG_ERROR, GL_ROOM, "out of memory: %zu bytes are lost", kept->taken);
+}
+
+/* What every answer with it begins with, made once. */
+static void make_lines(struct gl_content *content)
+{
+    const struct lg_entity entity = {
+        .size = content->stamp.size,
+        .mtime_s = content->stamp.mtime_ns / 1000000000,
+        .etag = content->etag,
+        .content_type = content->type,
+    };
+    content->lines = lg_entity_lines(&entity, &content->lines_len);
+    content->charge += content->lines_len;
 }
 
 static void read_file(struct gl_fetch *fetch, struct gl_node *node, const char *name)
@@ -244,6 +260,7 @@ static void read_file(struct gl_fetch *fetch, struct gl_node *node, const char *
     kept->base.young = is_young(&stat);
     kept->base.type = lg_worker_mime_type(fetch->mount->worker, name);
     gl_make_etag(node, &stat, kept->base.etag);
+    make_lines(&kept->base);
     kept->object = node->object;
     node->object = NULL;
 }

@@ -170,6 +170,10 @@ static void answer_content(
     entity.size = content->stamp.size;
     entity.mtime_s = content->stamp.mtime_ns / 1000000000;
     entity.etag = content->etag[0] ? content->etag : NULL;
+    if (!call->offer) {
+        entity.lines = content->lines;
+        entity.lines_len = content->lines_len;
+    }
     if (lg_answer_entity(request, &entity, &plan) != 1)
         return;
     gl_count(mount, GL_BYTES, (uint64_t)plan.length);

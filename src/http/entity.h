@@ -7,6 +7,7 @@
 #ifndef LG_HTTP_ENTITY_H
 #define LG_HTTP_ENTITY_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "request/request.h"
 
@@ -19,6 +20,8 @@ struct lg_http_entity {
     const char *varies;       /* Vary, of every answer, whatever its status; NULL = none */
     int expires;              /* enum lg_http_expires */
     int64_t expires_after_s;
+    const char *lines; /* of lg_http_entity_lines for this entity; NULL = none */
+    size_t lines_len;
 };
 
 /* What Expires and Cache-Control: max-age count from. */
@@ -57,5 +60,12 @@ struct lg_http_plan {
 int lg_http_entity_answer(const struct lg_request *request, const struct lg_http_entity *entity,
     uint64_t boundary, int64_t now_s, struct lg_arena *arena, struct lg_response *response,
     struct lg_http_plan *ret_plan) LG_MUST_USE;
+
+/* Appends the lines of a head that answers with the whole of `entity`, so that they
+ * need not be made for each request: ETag, Last-Modified, Accept-Ranges, Content-
+ * Type. 0; -LG_E_NOMEM; -LG_E_INVALID as above, or for an mtime that may not be
+ * announced yet; `out` is as it was then. */
+int lg_http_entity_lines(
+    const struct lg_http_entity *entity, int64_t now_s, struct lg_buf *out) LG_MUST_USE;
 
 #endif

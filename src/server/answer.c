@@ -211,6 +211,7 @@ static_assert(sizeof(struct lg_entity) == sizeof(struct lg_http_entity) &&
                   offsetof(struct lg_entity, etag) == offsetof(struct lg_http_entity, etag) &&
                   offsetof(struct lg_entity, expires_after_s) ==
                       offsetof(struct lg_http_entity, expires_after_s) &&
+                  offsetof(struct lg_entity, lines) == offsetof(struct lg_http_entity, lines) &&
                   (int)LG_EXPIRES_FROM_MTIME == (int)LG_HTTP_EXPIRES_FROM_MTIME,
     "lg_entity and lg_http_entity differ");
 static_assert(sizeof(struct lg_plan) == sizeof(struct lg_http_plan) &&
@@ -218,12 +219,25 @@ static_assert(sizeof(struct lg_plan) == sizeof(struct lg_http_plan) &&
                   sizeof(struct lg_segment) == sizeof(struct lg_http_segment),
     "lg_plan and lg_http_plan differ");
 
+char *lg_entity_lines(const struct lg_entity *entity, size_t *ret_len)
+{
+    const struct lg_http_entity *what = (const struct lg_http_entity *)(const void *)entity;
+    struct lg_buf lines = {0};
+    if (lg_http_entity_lines(what, (int64_t)time(NULL), &lines)) {
+        lg_buf_free(&lines);
+        return NULL;
+    }
+    *ret_len = lines.len;
+    return lines.ptr;
+}
+
 int lg_answer_entity(
     struct lg_request *request, const struct lg_entity *entity, struct lg_plan *ret_plan)
 {
     struct lg_exchange *ex = lg_exchange_of(request);
     struct lg_http_entity what = {entity->size, entity->mtime_s, entity->etag, entity->content_type,
-        entity->encoding, entity->varies, entity->expires, entity->expires_after_s};
+        entity->encoding, entity->varies, entity->expires, entity->expires_after_s, entity->lines,
+        entity->lines_len};
     struct lg_http_plan plan = {0};
     const char *range = lg_request_var(request, "HTTP_RANGE", NULL);
     uint64_t boundary = 0; /* of several parts; costs a system call */

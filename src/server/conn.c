@@ -381,7 +381,7 @@ static void on_head(struct lg_conn *conn)
         size_t consumed;
         feed(conn, NULL, 0, &consumed, &fed);
         conn->complete = fed.kind == LG_FEED_END;
-        (void)lg_exchange_body(ex, NULL, 0);
+        lg_exchange_no_body(ex);
     }
     /* A body is waited for, up to a window of it, so that a slow one costs no
      * thread; but not with a client that waits for our word. */

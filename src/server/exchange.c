@@ -286,6 +286,11 @@ bool lg_exchange_body(struct lg_exchange *ex, const char *bytes, size_t len)
     return err == 0;
 }
 
+void lg_exchange_no_body(struct lg_exchange *ex)
+{
+    ex->body_ended = true;
+}
+
 bool lg_exchange_body_full(struct lg_exchange *ex)
 {
     pthread_mutex_lock(&ex->lock);
@@ -305,12 +310,12 @@ static void account(struct lg_exchange *ex, enum lg_level level, const char *why
     int status = ex->status_sent;
     size_t class = why || status < 100 || status > 599 ? 0 : (size_t)status / 100;
 
-    atomic_fetch_add_explicit(&slot->requests, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&slot->requests_total, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&slot->status[class], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&slot->running_time_us, took_us, memory_order_relaxed);
+    lg_shm_count(&slot->requests, 1);
+    lg_shm_count(&slot->requests_total, 1);
+    lg_shm_count(&slot->status[class], 1);
+    lg_shm_count(&slot->running_time_us, took_us);
     if (why || status == 500)
-        atomic_fetch_add_explicit(&slot->exceptions, 1, memory_order_relaxed);
+        lg_shm_count(&slot->exceptions, 1);
 
     bool wanted = options->log_requests || (options->log_4xx && status / 100 == 4) ||
                   (options->log_5xx && status / 100 == 5) ||
@@ -346,11 +351,16 @@ void lg_exchange_orphan(struct lg_exchange *ex)
     bool halfway = ex->answering && !ex->ended;
     if (halfway && ex->conn)
         account(ex, LG_LOG_INFO, "the client went away");
-    pthread_mutex_lock(&ex->lock);
-    ex->conn = NULL;
-    ex->gone = true;
-    pthread_cond_broadcast(&ex->changed);
-    pthread_mutex_unlock(&ex->lock);
+    if (atomic_load_explicit(&ex->refs, memory_order_acquire) == 1) { /* the caller's */
+        ex->conn = NULL;
+        ex->gone = true;
+    } else {
+        pthread_mutex_lock(&ex->lock);
+        ex->conn = NULL;
+        ex->gone = true;
+        pthread_cond_broadcast(&ex->changed);
+        pthread_mutex_unlock(&ex->lock);
+    }
     if (halfway)
         drop_answer(ex);
     leave_park(ex); /* last: the caller has a reference of its own */

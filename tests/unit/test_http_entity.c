@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 #include "http/entity.h"
+#include "http/head.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -318,6 +319,68 @@ static void test_encoding_and_expiry(void **state)
         "Expires: Sun, 06 Nov 1994 09:49:37 GMT\nContent-Type: text/css\n[0-99]");
 }
 
+/* A head made before is the head that would have been made. */
+static void test_lines(void **state)
+{
+    (void)state;
+    static const struct lg_http_entity plain[] = {
+        {.size = 100, .mtime_s = MTIME_S, .etag = "\"tag\"", .content_type = "text/plain"},
+        {.size = 0, .mtime_s = MTIME_S},
+    };
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        struct lg_buf lines = {0};
+        struct lg_http_entity ready = plain[i];
+        assert_int_equal(lg_http_entity_lines(&ready, NOW_S, &lines), 0);
+        ready.lines = lines.ptr;
+        ready.lines_len = lines.len;
+        struct lg_buf heads[2] = {{0}};
+        for (size_t k = 0; k < 2; k++) {
+            struct lg_request request;
+            struct lg_response response = {0};
+            struct lg_http_plan plan;
+            struct lg_http_framing framing;
+            const struct lg_http_answer answer = {.http_minor = 1, .keep_alive = true};
+            lg_request_init(&request, 0);
+            request.method = LG_METHOD_GET;
+            assert_int_equal(lg_http_entity_answer(&request, k ? &ready : &plain[i], 1, NOW_S,
+                                 &request.arena, &response, &plan),
+                1);
+            assert_int_equal(plan.length, plain[i].size);
+            assert_int_equal(lg_http_head_render(&response, &answer, &heads[k], &framing), 0);
+            lg_request_free(&request);
+        }
+        assert_int_equal(heads[0].len, heads[1].len);
+        assert_memory_equal(heads[0].ptr, heads[1].ptr, heads[0].len);
+        lg_buf_free(&heads[0]);
+        lg_buf_free(&heads[1]);
+        lg_buf_free(&lines);
+    }
+    struct lg_buf none = {0};
+    const struct lg_http_entity future = {.size = 1, .mtime_s = NOW_S + 1, .content_type = "a/b"};
+    const struct lg_http_entity forged = {.size = 1, .mtime_s = MTIME_S, .etag = "\"a\r\nX: y\""};
+    assert_int_equal(lg_http_entity_lines(&future, NOW_S, &none), -LG_E_INVALID);
+    assert_int_equal(lg_http_entity_lines(&forged, NOW_S, &none), -LG_E_INVALID);
+    assert_int_equal(none.len, 0);
+    lg_buf_free(&none);
+}
+
+/* What changes from answer to answer is said beside them. */
+static void test_lines_and_expiry(void **state)
+{
+    (void)state;
+    static const char lines[] = "ETag: \"tag\"\r\nContent-Type: text/css\r\n";
+    const struct lg_http_entity it = {.size = 100,
+        .mtime_s = MTIME_S,
+        .etag = "\"tag\"",
+        .content_type = "text/css",
+        .varies = "Accept-Encoding",
+        .expires = LG_HTTP_EXPIRES_FROM_NOW,
+        .expires_after_s = 3600,
+        .lines = lines,
+        .lines_len = sizeof lines - 1};
+    expect(LG_METHOD_GET, &it, "", NOW_S, "200 100\n" VARY FRESH "[0-99]");
+}
+
 static void test_bad_entities(void **state)
 {
     (void)state;
@@ -349,6 +412,8 @@ int main(void)
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_odd_entities),
         cmocka_unit_test(test_encoding_and_expiry),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_lines_and_expiry),
         cmocka_unit_test(test_bad_entities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
