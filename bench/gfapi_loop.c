@@ -1,11 +1,13 @@
 /* The yardstick: files read through libgfapi by a plain loop on N threads, with
  * no server in front. Each thread looks a file up, reads it to the end and lets
- * it go, over and over. Built and run by bench/run; depends on nothing of ours.
+ * it go, over and over. Built and run by bench/gluster; depends on nothing of ours.
  *
  *   gfapi_loop HOST PORT VOLUME FOLDER FILES SIZE THREADS SECONDS
  *
- * Reads FOLDER/0 to FOLDER/FILES-1, SIZE bytes each, and prints one JSON object:
- * requests, errors, seconds.
+ * Reads FOLDER/0 to FOLDER/FILES-1, SIZE bytes each, for so many seconds (0: each
+ * file once), and prints one JSON object: requests, errors, seconds. With THREADS
+ * given as "30+" each file is treated as a server must that neither leaks what it may
+ * not read nor passes on half of a change: may I read it, and is it as it was?
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <glusterfs/api/glfs-handles.h>
@@ -15,6 +17,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,13 +29,16 @@ struct run {
     const char *folder;
     long files;
     long size; /* bytes of each file */
+    bool once;
+    bool careful;
+    atomic_long next; /* where each is read once */
     atomic_bool stop;
 };
 
 struct loop {
     pthread_t thread;
     struct run *run;
-    unsigned next; /* file to begin with, so that threads differ */
+    long next; /* file to begin with, so that threads differ */
     long requests;
     long errors;
 };
@@ -55,6 +61,14 @@ static int read_file(struct run *run, const char *path, char *chunk)
         }
         got += n;
     }
+    if (run->careful) {
+        struct stat after;
+
+        if (glfs_h_access(run->volume, object, R_OK) != 0 ||
+            glfs_h_stat(run->volume, object, &after) != 0 || after.st_mtime != st.st_mtime) {
+            got = -1;
+        }
+    }
     glfs_h_close(object);
     return got == run->size ? 0 : -1;
 }
@@ -67,9 +81,12 @@ static void *loop_main(void *arg)
     char path[4096];
 
     while (chunk && !atomic_load(&run->stop)) {
-        unsigned file = loop->next++ % (unsigned)run->files;
+        long file = run->once ? atomic_fetch_add(&run->next, 1) : loop->next++ % run->files;
 
-        snprintf(path, sizeof(path), "%s/%u", run->folder, file);
+        if (file >= run->files) {
+            break;
+        }
+        snprintf(path, sizeof(path), "%s/%ld", run->folder, file);
         if (read_file(run, path, chunk) == 0) {
             loop->requests++;
         } else {
@@ -80,7 +97,7 @@ static void *loop_main(void *arg)
     return NULL;
 }
 
-static glfs_t *open_volume(const char *host, int port, const char *name)
+static glfs_t *open_volume(const char *host, int port, const char *name, bool careful)
 {
     glfs_t *volume = glfs_new(name);
 
@@ -88,6 +105,9 @@ static glfs_t *open_volume(const char *host, int port, const char *name)
         return NULL;
     }
     glfs_set_logging(volume, "/dev/null", 0);
+    if (careful) { /* asks bricks, not gfapi's memory of them */
+        glfs_set_xlator_option(volume, "*", "md-cache-timeout", "0");
+    }
     return glfs_init(volume) == 0 ? volume : NULL;
 }
 
@@ -110,13 +130,15 @@ static int measure(struct run *run, unsigned threads, double seconds)
 
     for (; started < threads; started++) {
         loops[started].run = run;
-        loops[started].next = started * 7;
+        loops[started].next = (long)started * 7;
         if (pthread_create(&loops[started].thread, NULL, loop_main, &loops[started]) != 0) {
             break;
         }
     }
-    usleep((useconds_t)(seconds * 1e6));
-    atomic_store(&run->stop, true);
+    if (!run->once) {
+        usleep((useconds_t)(seconds * 1e6));
+        atomic_store(&run->stop, true);
+    }
     for (unsigned i = 0; i < started; i++) {
         pthread_join(loops[i].thread, NULL);
         requests += loops[i].requests;
@@ -143,12 +165,14 @@ int main(int argc, char **argv)
     unsigned threads = (unsigned)strtoul(argv[7], NULL, 10);
     double seconds = strtod(argv[8], NULL);
 
-    if (run.files <= 0 || threads == 0 || threads > THREADS_MAX || !(seconds > 0)) {
-        fprintf(stderr, "%s: files, threads (at most %d) and seconds must be positive\n", argv[0],
-            THREADS_MAX);
+    run.once = seconds == 0;
+    run.careful = strchr(argv[7], '+');
+    if (run.files <= 0 || threads == 0 || threads > THREADS_MAX || !(seconds >= 0)) {
+        fprintf(
+            stderr, "%s: files and threads (at most %d) must be positive\n", argv[0], THREADS_MAX);
         return 2;
     }
-    run.volume = open_volume(argv[1], atoi(argv[2]), argv[3]);
+    run.volume = open_volume(argv[1], atoi(argv[2]), argv[3], run.careful);
     if (!run.volume) {
         perror("gfapi_loop: the volume cannot be opened");
         return 1;

@@ -12,6 +12,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import tempfile
 
 from volume import wait_until
 
@@ -22,7 +23,8 @@ LEGATUS_INI = """\
 http-socket = {address}:{port}
 http-socket-modifier1 = 27
 glusterfs-mount = mountpoint=/,volume={volume.name},server={volume.address}:{volume.port}
-threads = 30
+processes = {workers}
+threads = {threads}
 disable-logging = true
 """
 
@@ -32,22 +34,26 @@ plugin = glusterfs
 http-socket = {address}:{port}
 http-socket-modifier1 = 27
 glusterfs-mount = mountpoint=/,volume={volume.name},server={volume.address}:{volume.port}
-threads = 30
+processes = {workers}
+threads = {threads}
 disable-logging = true
-master = false
+master = {master}
 listen = 128
 """
 
+# As Debian's nginx.conf has it, without the access log.
 NGINX_CONF = """\
 daemon off;
-worker_processes auto;
+worker_processes {workers};
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.log;
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
     sendfile on;
+    tcp_nopush on;
     keepalive_requests 1000000;
+    {more}
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -59,6 +65,10 @@ http {{
     }}
 }}
 """
+NGINX_OPEN_FILE_CACHE = "open_file_cache max=30000 inactive=60s; open_file_cache_valid 60s;"
+
+STREAM_WINDOW = (8, 256 << 10)  # reads in flight of the bare stream, and their size
+THREADS = 30  # of a server that has threads, as GlusterFS's own guide for uWSGI says
 
 
 def free_port():
@@ -122,26 +132,24 @@ def write(folder, name, text):
     return path
 
 
-def start_legatus(stack, folder, volume, program):
+def start_server(stack, folder, command, template, **words):
+    """A server with a port and a configuration of its own; returns (port, processes)."""
     port = free_port()
-    config = write(folder, "legatus.ini", LEGATUS_INI.format(
-        address=ADDRESS, port=port, volume=volume))
-    return port, [start(stack, [program, config], folder / "legatus.log")]
+    config = write(folder, "server.ini", template.format(
+        address=ADDRESS, port=port, folder=folder, **words))
+    return port, [start(stack, [*command, config], folder / "server.log")]
 
 
-def start_uwsgi(stack, folder, volume):
-    port = free_port()
-    config = write(folder, "uwsgi.ini", UWSGI_INI.format(
-        address=ADDRESS, port=port, volume=volume))
-    return port, [start(stack, ["uwsgi", "--ini", config], folder / "uwsgi.log")]
+def start_uwsgi(stack, folder, volume, processes, threads):
+    return start_server(
+        stack, folder, ["uwsgi", "--ini"], UWSGI_INI, volume=volume, workers=processes,
+        threads=threads, master="true" if processes > 1 else "false")
 
 
-def start_nginx(stack, folder, root):
-    port = free_port()
-    config = write(folder, "nginx.conf", NGINX_CONF.format(
-        address=ADDRESS, port=port, folder=folder, root=root))
-    command = ["nginx", "-c", config, "-e", folder / "nginx.log"]
-    return port, [start(stack, command, folder / "nginx.log")]
+def start_nginx(stack, folder, root, workers, more=""):
+    return start_server(
+        stack, folder, ["nginx", "-e", folder / "nginx.log", "-c"], NGINX_CONF, root=root,
+        workers=workers, more=more)
 
 
 def mount(stack, folder, volume):
@@ -156,24 +164,31 @@ def mount(stack, folder, volume):
     return where, client
 
 
-def start_all(stack, names, folder, volume, program):
-    """Starts the peers of that name; returns them in order."""
-    peers, legatus = [], None
-    for name in names:
-        home = folder / name
-        home.mkdir()
-        if name.startswith("legatus"):
-            legatus = legatus or start_legatus(stack, home, volume, program)
-            peers.append(Peer(name, *legatus, "1.0" if name == "legatus-close" else "1.1"))
-        elif name == "uwsgi":
-            peers.append(Peer(name, *start_uwsgi(stack, home, volume), "1.0"))
-        elif name == "nginx-fuse":
-            where, client = mount(stack, home, volume)
-            port, processes = start_nginx(stack, home, where)
-            peers.append(Peer(name, port, [*processes, client]))
-        elif name == "nginx-local":
-            peers.append(Peer(name, *start_nginx(stack, home, volume.brick)))
-    return peers
+def start_one(stack, name, setting):
+    """Starts one peer; `setting` has folder, volume, workers, program and stream."""
+    home = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}.", dir=setting.folder))
+    home.chmod(0o755)
+    volume, workers = setting.volume, setting.workers
+    if name == "legatus":
+        return Peer(name, *start_server(
+            stack, home, [setting.program], LEGATUS_INI, volume=volume, workers=workers,
+            threads=THREADS))
+    if name == "uwsgi":
+        return Peer(name, *start_uwsgi(stack, home, volume, 1, THREADS), "1.0")
+    if name == "uwsgi-2":
+        return Peer(name, *start_uwsgi(stack, home, volume, 2, THREADS // 2), "1.0")
+    if name == "nginx-fuse":
+        where, client = mount(stack, home, volume)
+        port, processes = start_nginx(stack, home, where, workers)
+        return Peer(name, port, [*processes, client])
+    if name == "nginx-local":
+        return Peer(name, *start_nginx(
+            stack, home, volume.brick, workers, NGINX_OPEN_FILE_CACHE))
+    if name == "gfapi-stream":
+        port = free_port()
+        command = [setting.stream, volume.address, volume.port, volume.name, port, *STREAM_WINDOW]
+        return Peer(name, port, [start(stack, command, home / "server.log")])
+    raise ValueError(name)
 
 
 def cpu_seconds(pids):

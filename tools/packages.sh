@@ -10,7 +10,7 @@
 # What compiles Legatus. node-llhttp carries llhttp's C sources; libglusterfs-dev
 # forgets that its .pc file wants uuid-dev.
 packages_build=(gcc libc6-dev make meson ninja-build pkg-config libuv1-dev node-llhttp libssl-dev
-    libjansson-dev libcap-dev libglusterfs-dev uuid-dev)
+    libjansson-dev libcap-dev libglusterfs-dev uuid-dev libpcre2-dev)
 # What ./demo runs besides: glusterfsd for its brick, mime types, curl.
 packages_demo=(glusterfs-server media-types curl python3 procps)
 # What ./check needs besides: the second compiler, the test runners, real peers. Of the two
@@ -18,9 +18,9 @@ packages_demo=(glusterfs-server media-types curl python3 procps)
 packages_test=("${packages_demo[@]}" clang libclang-rt-14-dev llvm-14 clang-format binutils
     libcmocka-dev python3-pytest glusterfs-client uwsgi-core uwsgi-plugin-glusterfs
     uwsgi-plugin-python3 nginx-light iproute2 iputils-ping arping iptables openssl attr util-linux libcap2-bin git)
-# What bench/run and bench/legion need besides.
+# What bench/gluster and bench/legion need besides.
 packages_bench=(glusterfs-server glusterfs-client uwsgi-core uwsgi-plugin-glusterfs nginx-light
-    fuse3 wrk media-types python3 procps keepalived iproute2 iptables)
+    fuse3 wrk media-types python3 procps util-linux keepalived iproute2 iptables)
 
 # Services that come with those packages and that nobody asked to run.
 packages_services=(nginx:nginx-light keepalived:keepalived glusterd:glusterfs-server glustereventsd:glusterfs-server)

@@ -133,6 +133,15 @@ enum lg_level { LG_LOG_ERROR, LG_LOG_WARN, LG_LOG_INFO, LG_LOG_DEBUG };
 LG_API void lg_log(enum lg_level level, const char *room, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* For lines that may come by the thousand: at most one in a second for each
+ * `limit`, with the number of those left out before it. The owner zeroes it once. */
+struct lg_log_limit {
+    int64_t said_ms;
+    unsigned unsaid;
+};
+LG_API void lg_log_limited(struct lg_log_limit *limit, enum lg_level level, const char *room,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* ---- Legions: any thread of a worker --------------------------------------- */
 
 /* 1 while this instance is Lord of `legion`, else 0; also 0 for a legion it is
@@ -285,7 +294,16 @@ struct lg_entity {
     int64_t mtime_s;          /* Unix time */
     const char *etag;         /* with its quotes; NULL = none */
     const char *content_type; /* NULL = by lg_mime_type */
+    const char
+        *encoding;      /* Content-Encoding: size and etag are of the encoded bytes; NULL = none */
+    const char *varies; /* Vary, of every answer, whatever its status; NULL = none */
+    int expires;        /* enum lg_expires: Cache-Control: max-age and Expires */
+    int64_t expires_after_s;
+    const char *lines; /* of lg_entity_lines for this very entity; NULL = none */
+    size_t lines_len;
 };
+
+enum lg_expires { LG_EXPIRES_UNSAID, LG_EXPIRES_FROM_NOW, LG_EXPIRES_FROM_MTIME };
 
 /* A piece of the body: literal text (multipart boundaries) or a stretch of the
  * file. Text lives as long as the request. */
@@ -308,6 +326,17 @@ struct lg_plan {
  * 412, 416, HEAD), -1 when memory is out (answered 500). */
 LG_API int lg_answer_entity(
     struct lg_request *request, const struct lg_entity *entity, struct lg_plan *ret_plan);
+
+/* What the client thinks of a content coding ("gzip", "identity") and of a media
+ * type: thousandths as in q=0.5, 0 = refused, -1 = its header says nothing about
+ * it or is not there. */
+LG_API int lg_request_accepts_encoding(const struct lg_request *request, const char *coding);
+LG_API int lg_request_accepts_type(const struct lg_request *request, const char *type);
+
+/* The lines of the head of an answer with the whole of `entity`, whose content_type is
+ * given, so that they need not be made for each request. The caller frees them. NULL
+ * when they cannot be made (memory; an mtime in the future): do without. Any thread. */
+LG_API char *lg_entity_lines(const struct lg_entity *entity, size_t *ret_len);
 
 /* The type of a file name by its extension; "application/octet-stream" when
  * there is none. Lives as long as the process. */

@@ -20,8 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_MIN  ((size_t)8 << 10) /* of one read: what is left when memory is short */
-#define BLOCK_MAX  ((size_t)1 << 20)
+#define BLOCK_MIN GL_MEMORY_LEAST /* of one read: what is left when memory is short */
+/* gfapi keeps buffers for eight reads of this size. Larger ones are mapped anew, and
+ * their pages cleared, for every read. */
+#define BLOCK_MAX  ((size_t)256 << 10)
 #define FIRST_MAX  ((size_t)256 << 10) /* ahead of a client nobody knows yet */
 #define WINDOW_DIV 4                   /* reads in flight of a fast client */
 #define FAST_MS    100                 /* a block taken this soon asks for more ahead */
@@ -32,6 +34,8 @@
           which another brick answers */
 #define WATCH_MS      250
 #define MTIME_SLACK_S 1 /* bricks without features.ctime differ by less */
+
+static const char CHANGED[] = "the file changed while it was sent";
 
 struct block {
     struct gl_job job; /* first: submitting it is a job */
@@ -63,6 +67,7 @@ struct gl_body {
     struct gl_thirst thirst; /* waiting for memory */
     int64_t mtime_s;         /* as the head said */
     int64_t mtime_ns;        /* as the first read saw it; 0 = none did */
+    int64_t head_ns;         /* mtime_s with its nanoseconds */
     off_t size;
     const struct lg_segment *segments;
     size_t segment_count;
@@ -73,9 +78,15 @@ struct gl_body {
     size_t ahead;  /* bytes of blocks that exist */
     size_t window; /* how many may */
     size_t credit;
+    char *spare;   /* BLOCK_MAX bytes, taken, for the next block; NULL = none */
     unsigned refs; /* the source's and each block's */
     bool delivering;
-    bool over;            /* ended, failed, cancelled or freed: deliver nothing more */
+    bool over; /* ended, failed, cancelled or freed: deliver nothing more */
+    /* Reads that do not tell the file's times (io-cache): asked for before the end. */
+    bool blind;
+    enum { UNASKED, ASKED, CONFIRMED } asked;
+    int asked_error;
+    struct stat now;
     struct gl_body *next; /* in mount->bodies */
     struct gl_body **link;
 };
@@ -116,6 +127,28 @@ static struct gl_site *site_of(const struct gl_body *body)
     return (struct gl_site *)(uintptr_t)body->mount->site;
 }
 
+/* What a fast client's block was in is kept for its next one: large pieces of memory
+ * go back to the kernel, and come cleared. */
+static void give_room(struct gl_body *body, struct block *block)
+{
+    if (!body->over && !body->spare && block->size == BLOCK_MAX && body->window > BLOCK_MAX) {
+        body->spare = block->data;
+        return;
+    }
+    free(block->data);
+    gl_memory_give(site_of(body), block->size);
+}
+
+/* Loop. */
+static void drop_spare(struct gl_body *body)
+{
+    if (!body->spare)
+        return;
+    free(body->spare);
+    body->spare = NULL;
+    gl_memory_give(site_of(body), BLOCK_MAX);
+}
+
 /* Frees a block nobody needs any more. Memory that is given back may wake other
  * bodies, which then submit reads. */
 static void settle(struct block *block)
@@ -125,8 +158,7 @@ static void settle(struct block *block)
         return;
     if (block->data) {
         body->ahead -= block->size;
-        free(block->data);
-        gl_memory_give(site_of(body), block->size);
+        give_room(body, block);
     }
     free(block);
     unref_body(body);
@@ -147,6 +179,7 @@ static void fail(struct gl_body *body, const char *what, int error)
     if (body->over)
         return;
     body->over = true;
+    gl_count(body->mount, GL_ERRORS, error != 0);
     const char *why = lg_request_printf(body->request, "volume \"%s\": %s%s%s",
         body->mount->options->volume, what, error ? ": " : "", error ? strerror(error) : "");
     lg_source_fail(body->request, why ? why : what);
@@ -215,8 +248,14 @@ static char *take_room(struct gl_body *body, size_t *size)
 {
     struct gl_site *site = site_of(body);
     char *room = NULL;
+    if (*size == BLOCK_MAX && body->spare) {
+        room = body->spare;
+        body->spare = NULL;
+        return room;
+    }
     bool taken = gl_memory_take(site, *size, false);
     if (!taken && body->ahead == 0) {
+        drop_spare(body);
         *size = *size < BLOCK_MIN ? *size : BLOCK_MIN;
         body->window = BLOCK_MIN;
         taken = gl_memory_take(site, *size, true);
@@ -302,8 +341,10 @@ static void adapt(struct gl_body *body, const struct block *block)
         return;
     if (took_ms < FAST_MS && body->window < most)
         body->window = body->window * 2 < most ? body->window * 2 : most;
-    else if (took_ms > SLOW_MS && body->window > BLOCK_MIN)
+    if (took_ms > SLOW_MS && body->window > BLOCK_MIN) {
         body->window /= 2;
+        drop_spare(body);
+    }
 }
 
 /* ---- delivering ---- */
@@ -331,6 +372,64 @@ static bool front_is_ready(const struct gl_body *body)
     return block && !block->in_flight && block->got == block->size;
 }
 
+/* ---- is it still the same file? ---- */
+
+static void deliver(struct gl_body *body);
+
+/* Handler thread. */
+static void run_confirm(void *arg)
+{
+    struct gl_body *body = arg;
+    errno = 0;
+    body->asked_error = glfs_fstat(body->fd, &body->now) ? (errno ? errno : EIO) : 0;
+}
+
+static void end_confirm(void *arg)
+{
+    struct gl_body *body = arg;
+    const struct stat *now = &body->now;
+    body->asked = CONFIRMED;
+    if (body->asked_error) {
+        gl_mount_note(body->mount, body->asked_error);
+        fail(body, "look at it once more", body->asked_error);
+    } else if (now->st_size != body->size || gl_ns(&now->st_mtim) != body->head_ns) {
+        fail(body, CHANGED, 0);
+    }
+    deliver(body);
+    unref_body(body);
+}
+
+static void ask_again(void *arg)
+{
+    struct gl_body *body = arg;
+    body->asked = UNASKED;
+    deliver(body);
+    unref_body(body);
+}
+
+/* Whether the end of the body may be sent: not before the file was looked at once
+ * more, where its reads tell nothing. All of them are back by then. */
+static bool may_end(struct gl_body *body)
+{
+    if (!body->blind || body->asked == CONFIRMED || body->row->next ||
+        body->segment < body->segment_count)
+        return true;
+    if (body->asked == ASKED)
+        return false;
+    body->asked = ASKED;
+    body->refs++;
+    struct gl_mount *mount = body->mount;
+    if (lg_lane_run(
+            mount->worker, mount->lane, mount->site->timeout_ms, run_confirm, end_confirm, body) &&
+        lg_worker_later(mount->worker, WATCH_MS, ask_again, body)) {
+        fail(body, "out of memory", 0);
+        unref_body(body);
+    }
+    return false;
+}
+
+/* ---- from the front of the row ---- */
+
 /* Whatever it calls may call back, pull, cancel or free. */
 static void deliver(struct gl_body *body)
 {
@@ -338,7 +437,7 @@ static void deliver(struct gl_body *body)
         return;
     body->delivering = true;
     body->refs++;
-    while (!body->over && body->credit > 0 && front_is_ready(body)) {
+    while (!body->over && body->credit > 0 && front_is_ready(body) && may_end(body)) {
         deliver_front(body);
         if (!body->over && body->row->sent == body->row->size)
             leave_row(body);
@@ -372,8 +471,10 @@ static void release_block(void *arg)
  * the first. */
 static bool is_changed(struct gl_body *body, const struct block *block)
 {
-    if (!block->stated)
+    if (!block->stated) {
+        body->blind = true;
         return false;
+    }
     int64_t moved_s = block->mtime_ns / 1000000000 - body->mtime_s;
     if (body->mtime_ns == 0)
         body->mtime_ns = block->mtime_ns;
@@ -390,7 +491,7 @@ static void judge_read(struct gl_body *body, struct block *block)
     } else if (block->result == 0) {
         fail(body, "the file became shorter while it was sent", 0);
     } else if (is_changed(body, block)) {
-        fail(body, "the file changed while it was sent", 0);
+        fail(body, CHANGED, 0);
     } else {
         block->got += (size_t)block->result;
         if (block->got < block->size)
@@ -493,6 +594,7 @@ static void free_source(void *context)
     leave_watch(body);
     while (body->row)
         leave_row(body);
+    drop_spare(body);
     unref_body(body);
 }
 
@@ -510,6 +612,7 @@ void gl_body_answer(struct lg_request *request, struct gl_mount *mount, glfs_fd_
     body->request = request;
     body->fd = fd;
     body->mtime_s = stat->st_mtim.tv_sec;
+    body->head_ns = gl_ns(&stat->st_mtim);
     body->size = stat->st_size;
     body->segments = plan->segments;
     body->segment_count = plan->segment_count;

@@ -39,6 +39,8 @@ struct gl_content {
     bool young; /* it had changed so shortly before that its times may not show the next change */
     const char *type; /* Content-Type; lives as long as the process */
     char etag[GL_ETAG_SIZE];
+    char *lines; /* of an answer's head, ready-made; NULL = none */
+    size_t lines_len;
     const char *data; /* stamp.size bytes */
     int file;         /* that maps them from its beginning; -1 = none */
     /* The last reference is gone. */
@@ -49,7 +51,7 @@ enum gl_kind {
     GL_UNKNOWN,  /* nobody has looked yet, or looking failed */
     GL_FILE,     /* content */
     GL_ABSENT,   /* 404 */
-    GL_LARGE,    /* a file that is not kept in memory */
+    GL_LARGE,    /* a file that is not kept in memory, or a directory to be listed */
     GL_REDIRECT, /* a directory with an index, asked for without its slash */
 };
 
@@ -71,6 +73,11 @@ struct gl_entry {
     void *session;
     void *dir;
     void *fetch;
+    const char *index;   /* what answers for the directory `path`; lives as long as the process */
+    int64_t mtime_ns;    /* of a file */
+    bool judged;         /* the two below are known */
+    bool varies;         /* it may have encoded neighbours */
+    const void *expires; /* the rule for it */
     size_t charge;
     size_t path_len;
     char path[]; /* NUL-terminated */

@@ -16,16 +16,11 @@
 #define WATCH_MAX 256                       /* directories looked at in one round */
 #define GRAIN_NS  ((int64_t)2 * 1000000000) /* two changes this close may look like one */
 
-static int64_t ns_of(const struct timespec *time)
-{
-    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
-
 static int64_t unix_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return ns_of(&now);
+    return gl_ns(&now);
 }
 
 static size_t hash_path(const char *path, size_t len)
@@ -99,8 +94,8 @@ static struct gl_dir *evict_dir(struct gl_dirs *dirs)
 /* With the lock held: it was seen again. True when it may have changed. */
 static bool see(struct gl_dir *dir, const struct stat *stat, int64_t began_ms)
 {
-    int64_t mtime_ns = ns_of(&stat->st_mtim);
-    int64_t ctime_ns = ns_of(&stat->st_ctim);
+    int64_t mtime_ns = gl_ns(&stat->st_mtim);
+    int64_t ctime_ns = gl_ns(&stat->st_ctim);
     bool changed = dir->young || dir->mtime_ns != mtime_ns || dir->ctime_ns != ctime_ns;
     dir->mtime_ns = mtime_ns;
     dir->ctime_ns = ctime_ns;

@@ -17,7 +17,6 @@
 #define READ_TRIES 3
 #define LOOK_TRIES 5
 #define MAPPED_MIN ((size_t)32768) /* larger ones are sent from a file in memory */
-#define FILES_MAX  16384           /* descriptors are needed for clients, too */
 #define PAGE_SIZE  4096
 /* What gfapi keeps for an object that is open, roughly: an inode with the
  * contexts of a dozen translators. */
@@ -42,18 +41,13 @@ static struct kept *kept_of(const struct gl_content *content)
     return (struct kept *)(uintptr_t)content;
 }
 
-static int64_t ns_of(const struct timespec *time)
-{
-    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
-
 void gl_make_etag(const struct gl_node *node, const struct stat *stat, char ret_etag[GL_ETAG_SIZE])
 {
     char hex[2 * GL_GFID_SIZE + 1];
     for (size_t i = 0; i < GL_GFID_SIZE; i++)
         snprintf(hex + 2 * i, 3, "%02x", node->gfid[i]);
     snprintf(ret_etag, GL_ETAG_SIZE, "\"%s-%llx-%llx\"", hex,
-        (unsigned long long)ns_of(&stat->st_mtim), (unsigned long long)stat->st_size);
+        (unsigned long long)gl_ns(&stat->st_mtim), (unsigned long long)stat->st_size);
 }
 
 /* ---- contents ---- */
@@ -66,6 +60,7 @@ static void free_kept(struct gl_job *job)
         glfs_h_close(kept->object);
     if (kept->mapped)
         munmap(kept->bytes, kept->mapped);
+    free(kept->base.lines);
     if (kept->base.file >= 0)
         close(kept->base.file);
     free(kept);
@@ -92,13 +87,13 @@ void gl_content_settled(struct gl_content *content)
 /* Memory that is a file as well, so that the kernel can send it without a copy. A
  * file for each: its pages are never used for anything else, however long the
  * kernel holds on to them. False where there are too many. */
-static bool map_bytes(struct kept *kept, size_t size)
+static bool map_bytes(struct kept *kept, size_t size, int files_max)
 {
     int file = memfd_create("legatus-cache", MFD_CLOEXEC);
     if (file < 0)
         return false;
     char *bytes = MAP_FAILED;
-    if (file < FILES_MAX && ftruncate(file, (off_t)size) == 0)
+    if (file < files_max && ftruncate(file, (off_t)size) == 0)
         bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (bytes == MAP_FAILED) {
         close(file);
@@ -122,7 +117,7 @@ static struct kept *new_kept(struct gl_fetch *fetch, size_t size)
     bool mapped = false;
     if (kept) {
         kept->base.file = -1;
-        mapped = room >= MAPPED_MIN && map_bytes(kept, room);
+        mapped = room >= MAPPED_MIN && map_bytes(kept, room, site->files_max);
     }
     if (kept && !mapped) {
         struct kept *larger = realloc(kept, sizeof *kept + room);
@@ -150,8 +145,8 @@ static void make_stamp(const struct gl_node *node, const struct stat *stat, stru
 {
     *ret = (struct gl_stamp){
         .size = stat->st_size,
-        .mtime_ns = ns_of(&stat->st_mtim),
-        .ctime_ns = ns_of(&stat->st_ctim),
+        .mtime_ns = gl_ns(&stat->st_mtim),
+        .ctime_ns = gl_ns(&stat->st_ctim),
     };
     memcpy(ret->gfid, node->gfid, sizeof ret->gfid);
 }
@@ -160,20 +155,22 @@ static bool is_young(const struct stat *stat)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    int64_t ctime_ns = ns_of(&stat->st_ctim);
-    int64_t mtime_ns = ns_of(&stat->st_mtim);
-    return ns_of(&now) - (ctime_ns > mtime_ns ? ctime_ns : mtime_ns) < YOUNG_NS;
+    int64_t ctime_ns = gl_ns(&stat->st_ctim);
+    int64_t mtime_ns = gl_ns(&stat->st_mtim);
+    return gl_ns(&now) - (ctime_ns > mtime_ns ? ctime_ns : mtime_ns) < YOUNG_NS;
 }
 
 /* ---- reading ---- */
 
-/* As many bytes as there are, at most `size`; or -1 with errno. */
+/* `size` bytes, or one more where the file has grown, or fewer; or -1 with errno.
+ * Nothing is asked for at the end of the file: quick-read passes that on to the
+ * brick, and the look afterwards tells whether there is more. */
 static ssize_t read_whole(glfs_t *fs, glfs_object_t *object, char *bytes, size_t size)
 {
     size_t got = 0;
     while (got < size) {
         errno = 0;
-        ssize_t n = glfs_h_anonymous_read(fs, object, bytes + got, size - got, (off_t)got);
+        ssize_t n = glfs_h_anonymous_read(fs, object, bytes + got, size + 1 - got, (off_t)got);
         if (n < 0)
             return -1;
         if (n == 0)
@@ -200,13 +197,13 @@ static enum read read_once(
     *ret_kept = kept;
     if (size == 0)
         return READ_GOOD;
-    ssize_t got = read_whole(fs, object, kept->bytes, size + 1);
+    ssize_t got = read_whole(fs, object, kept->bytes, size);
     errno = got < 0 ? errno : 0;
     if (got < 0 || glfs_h_stat(fs, object, &after))
         return READ_FAILED;
     bool same = (size_t)got == size && after.st_size == stat->st_size &&
-                ns_of(&after.st_mtim) == ns_of(&stat->st_mtim) &&
-                ns_of(&after.st_ctim) == ns_of(&stat->st_ctim);
+                gl_ns(&after.st_mtim) == gl_ns(&stat->st_mtim) &&
+                gl_ns(&after.st_ctim) == gl_ns(&stat->st_ctim);
     *stat = after;
     return same ? READ_GOOD : READ_AGAIN;
 }
@@ -221,6 +218,19 @@ static void drop_kept(struct kept *kept)
 {
     if (lg_worker_later(kept->mount->worker, 0, give_back, &kept->base))
         lg_log(LG_LOG_ERROR, GL_ROOM, "out of memory: %zu bytes are lost", kept->taken);
+}
+
+/* What every answer with it begins with, made once. */
+static void make_lines(struct gl_content *content)
+{
+    const struct lg_entity entity = {
+        .size = content->stamp.size,
+        .mtime_s = content->stamp.mtime_ns / 1000000000,
+        .etag = content->etag,
+        .content_type = content->type,
+    };
+    content->lines = lg_entity_lines(&entity, &content->lines_len);
+    content->charge += content->lines_len;
 }
 
 static void read_file(struct gl_fetch *fetch, struct gl_node *node, const char *name)
@@ -241,6 +251,7 @@ static void read_file(struct gl_fetch *fetch, struct gl_node *node, const char *
         return;
     }
     fetch->kind = GL_LARGE; /* or one that never stands still: body.c sends it in pieces */
+    fetch->mtime_ns = gl_ns(&stat.st_mtim);
     if (verdict != READ_GOOD)
         return;
     fetch->kind = GL_FILE;
@@ -249,6 +260,7 @@ static void read_file(struct gl_fetch *fetch, struct gl_node *node, const char *
     kept->base.young = is_young(&stat);
     kept->base.type = lg_worker_mime_type(fetch->mount->worker, name);
     gl_make_etag(node, &stat, kept->base.etag);
+    make_lines(&kept->base);
     kept->object = node->object;
     node->object = NULL;
 }
@@ -272,13 +284,14 @@ static void look_at_file(struct gl_fetch *fetch, struct gl_node *node, const cha
     if (is_unchanged(fetch, node)) {
         fetch->kind = GL_FILE;
         fetch->unchanged = true;
+        fetch->mtime_ns = fetch->known->stamp.mtime_ns;
         return;
     }
     read_file(fetch, node, name);
 }
 
 int gl_find_index(const struct gl_site *site, struct gl_session *session, const char *path,
-    char *ret_path, struct gl_node *ret_node)
+    char *ret_path, const char **ret_index, struct gl_node *ret_node)
 {
     for (size_t i = 0; i < site->index_count; i++) {
         struct gl_node node;
@@ -288,6 +301,7 @@ int gl_find_index(const struct gl_site *site, struct gl_session *session, const 
         int err = gl_walk(session, ret_path, &node);
         if (!err && S_ISREG(node.stat.st_mode)) {
             *ret_node = node;
+            *ret_index = site->indexes[i];
             return 0;
         }
         if (!err)
@@ -303,15 +317,22 @@ static void look_at_directory(struct gl_fetch *fetch, struct gl_node *node)
     char path[PATH_MAX];
     size_t len = strlen(fetch->path);
     gl_node_close(fetch->session, node);
-    fetch->error = gl_find_index(fetch->mount->site, fetch->session, fetch->path, path, node);
-    if (gl_status(fetch->error) == 404)
+    fetch->error =
+        gl_find_index(fetch->mount->site, fetch->session, fetch->path, path, &fetch->index, node);
+    bool has_slash = len > 0 && fetch->path[len - 1] == '/';
+    bool lists = fetch->mount->site->autoindex && gl_status(fetch->error) == 404;
+    if (lists)
+        fetch->error = 0;
+    else if (gl_status(fetch->error) == 404)
         fetch->kind = GL_ABSENT;
     if (fetch->error)
         return;
-    if (len > 0 && fetch->path[len - 1] == '/')
-        look_at_file(fetch, node, path);
-    else
+    if (!has_slash)
         fetch->kind = GL_REDIRECT;
+    else if (lists)
+        fetch->kind = GL_LARGE; /* whoever lists it looks for himself */
+    else
+        look_at_file(fetch, node, path);
 }
 
 static void note_latency(struct gl_mount *mount, int64_t took_us)

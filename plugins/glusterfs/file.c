@@ -69,6 +69,7 @@ enum lg_verdict gl_file_fast(void *state, struct lg_request *request)
         lg_answer_error(request, 500, 0);
         return LG_ANSWERED;
     }
+    *call = (struct gl_call){0};
     const char *method = lg_request_var(request, "REQUEST_METHOD", NULL);
     if (!method || (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)) {
         answer_method(request);
@@ -95,7 +96,7 @@ void gl_answer_failed(
 {
     int status = gl_status(error);
     if (status == 500 || error == EIO)
-        gl_mount_gripe(call->mount, GL_GRIPE_CALL, "volume \"%s\": %s %s: %s",
+        lg_log_limited(&call->mount->gripe, LG_LOG_ERROR, GL_ROOM, "volume \"%s\": %s %s: %s",
             call->mount->options->volume, what, call->path, strerror(error));
     lg_answer_error(request, status, status == 503 ? GL_RETRY_AFTER_S : 0);
 }
@@ -108,19 +109,28 @@ static void answer_failed(
     gl_answer_failed(request, call, what, error);
 }
 
-/* Begins the answer; as lg_answer_entity. */
-static int answer_head(struct lg_request *request, const char *name, const struct gl_node *node,
-    const struct stat *stat, struct lg_plan *ret_plan)
+struct lg_entity gl_entity(const struct gl_call *call, const char *type)
 {
+    struct lg_entity entity = {
+        .content_type = call->offer ? call->offer->type : type,
+        .encoding = call->offer ? call->offer->asked->coding : NULL,
+        .varies = call->varies ? "Accept-Encoding" : NULL,
+    };
+    gl_expires_apply(call->expires, &entity);
+    return entity;
+}
+
+/* Begins the answer; as lg_answer_entity. */
+static int answer_head(struct lg_request *request, const struct gl_call *call, const char *name,
+    const struct gl_node *node, const struct stat *stat, struct lg_plan *ret_plan)
+{
+    struct lg_entity entity = gl_entity(call, lg_mime_type(request, name));
     char *etag = lg_request_alloc(request, GL_ETAG_SIZE);
     if (etag)
         gl_make_etag(node, stat, etag);
-    const struct lg_entity entity = {
-        .size = stat->st_size,
-        .mtime_s = stat->st_mtim.tv_sec,
-        .etag = etag,
-        .content_type = lg_mime_type(request, name),
-    };
+    entity.size = stat->st_size;
+    entity.mtime_s = stat->st_mtim.tv_sec;
+    entity.etag = etag;
     return lg_answer_entity(request, &entity, ret_plan);
 }
 
@@ -141,7 +151,7 @@ static int answer_large(struct lg_request *request, const struct gl_call *call, 
         gl_fd_close(call->mount, fd);
         return error;
     }
-    if (answer_head(request, name, node, &stat, &plan) != 1) {
+    if (answer_head(request, call, name, node, &stat, &plan) != 1) {
         gl_fd_close(call->mount, fd);
         return 0;
     }
@@ -160,16 +170,14 @@ static int answer_file(struct lg_request *request, const struct gl_call *call, c
         return err;
     if (!lg_request_is_head(request))
         return answer_large(request, call, name, session, node);
-    if (answer_head(request, name, node, &node->stat, &plan) == 1)
+    if (answer_head(request, call, name, node, &node->stat, &plan) == 1)
         lg_answer_error(request, 500, 0); /* HEAD has no body to plan */
     return 0;
 }
 
 /* ---- directories ---- */
 
-/* `text` as the path of a Location: one slash in front (two would name another
- * host), everything that is not plain escaped. */
-static char *encode_path(struct lg_request *request, const char *text)
+char *gl_encode_path(struct lg_request *request, const char *text)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
                                 "-._~!$&'()*+,;=:@/";
@@ -197,7 +205,7 @@ void gl_answer_redirect(struct lg_request *request, const struct gl_call *call)
 {
     static const char text[] = "301 Moved Permanently\n";
     const char *query = lg_request_var(request, "QUERY_STRING", NULL);
-    const char *path = encode_path(request, call->url);
+    const char *path = gl_encode_path(request, call->url);
     bool asks = query && query[0];
     char *location =
         path ? lg_request_printf(request, "%s/%s%s", path, asks ? "?" : "", asks ? query : "")
@@ -213,18 +221,23 @@ void gl_answer_redirect(struct lg_request *request, const struct gl_call *call)
 
 /* As answer_large. */
 static int answer_directory(const struct gl_site *site, struct lg_request *request,
-    const struct gl_call *call, struct gl_session *session)
+    const struct gl_call *call, struct gl_session *session, const struct gl_node *directory)
 {
-    struct gl_node node;
+    struct gl_node node = {0};
     char path[PATH_MAX];
+    const char *index = NULL;
     size_t len = strlen(call->path);
-    int err = gl_find_index(site, session, call->path, path, &node);
-    if (err)
+    int err = gl_find_index(site, session, call->path, path, &index, &node);
+    bool lists = site->autoindex && gl_status(err) == 404;
+    if (err && !lists)
         return err;
-    if (len > 0 && call->path[len - 1] == '/')
-        err = answer_file(request, call, path, session, &node);
-    else
+    err = 0;
+    if (len == 0 || call->path[len - 1] != '/')
         gl_answer_redirect(request, call);
+    else if (lists)
+        err = gl_listing_answer(request, call, session, directory);
+    else
+        err = answer_file(request, call, path, session, &node);
     gl_node_close(session, &node);
     return err;
 }
@@ -243,7 +256,7 @@ static int answer_path(const struct gl_site *site, struct lg_request *request,
     if (S_ISREG(node.stat.st_mode))
         err = answer_file(request, call, call->path, session, &node);
     else if (S_ISDIR(node.stat.st_mode))
-        err = answer_directory(site, request, call, session);
+        err = answer_directory(site, request, call, session, &node);
     else
         err = ENOENT; /* fifos, devices, sockets */
     *ret_found = S_ISREG(node.stat.st_mode);
@@ -251,11 +264,30 @@ static int answer_path(const struct gl_site *site, struct lg_request *request,
     return err;
 }
 
+/* The encoded file beside the one that was asked for. False when it is not (any
+ * longer) what the loop saw. */
+static bool answer_beside(struct lg_request *request, const struct gl_call *call)
+{
+    struct gl_session *session = atomic_load(&call->mount->session);
+    struct gl_node node;
+    if (gl_walk(session, call->beside, &node))
+        return false;
+    enum gl_kind kind = S_ISREG(node.stat.st_mode) ? GL_LARGE : GL_ABSENT;
+    int err = ENOENT;
+    if (gl_encoding_is_usable(kind, gl_ns(&node.stat.st_mtim), call->offer))
+        err = answer_file(request, call, call->name, session, &node);
+    gl_node_close(session, &node);
+    return !err;
+}
+
 void gl_file_handle(void *state, struct lg_request *request)
 {
-    const struct gl_call *call = lg_request_data(request);
+    struct gl_call *call = lg_request_data(request);
     bool found = false;
     int err = ESTALE;
+    if (call->offer && answer_beside(request, call))
+        return;
+    call->offer = NULL;
     /* A file that vanished after it was found: another one may have its name now. */
     for (int i = 0; i < TRIES && (err == ESTALE || (err == ENOENT && found)); i++)
         err = answer_path(state, request, call, &found);

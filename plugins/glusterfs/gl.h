@@ -7,6 +7,9 @@
  *   plugin.c   descriptor, options -> struct gl_site, the worker's start
  *   choose.c   which mount a request is for; pure
  *   server.c   server lists; pure
+ *   regex.c    regular expressions of options
+ *   expires.c  how long an answer stays fresh with the client
+ *   encoding.c encoded files beside a file, and which of them a client is to have
  *   probe.c    which server of a list is alive
  *   mount.c    the thread that connects a mount, and connects it again
  *   session.c  one attempt to connect
@@ -20,6 +23,8 @@
  *   fetch.c    a path -> its state, and its bytes where they fit in memory
  *   store.c    the loop's side of cache and fetches: hits, waiters, renewal
  *   file.c     the handler's two doors; directories; the heads of large files
+ *   listing.c  the names in a directory
+ *   page.c     names -> HTML or JSON; pure
  *   body.c     the body of a large file, as a pipeline of reads
  *
  * Threads of a worker: the loop (the `fast` door, store.c and body.c's callbacks),
@@ -68,6 +73,18 @@ struct gl_mount_options {
     size_t server_count;
 };
 
+/* How bytes may be encoded. */
+#define GL_ENCODINGS_MAX 3
+struct gl_encoding {
+    const char *coding; /* for Content-Encoding */
+    const char *suffix; /* of the file beside the file */
+};
+
+struct gl_texts {
+    const char **items;
+    size_t count;
+};
+
 struct gl_site {
     struct gl_mount_options *mounts;
     size_t mount_count;
@@ -79,10 +96,25 @@ struct gl_site {
     size_t file_max;      /* larger files are streamed; bytes */
     int64_t cache_age_ms; /* how long what was seen holds unless upcalls are trusted */
     enum gl_upcall { GL_UPCALL_AUTO, GL_UPCALL_ON, GL_UPCALL_OFF } upcall;
-    size_t read_ahead; /* of one large file, bytes */
-    size_t memory;     /* of bodies on their way, bytes per worker */
-    const char *log;   /* gfapi's own log; NULL = none */
+    size_t read_ahead;      /* of one large file, bytes */
+    size_t memory;          /* of bodies on their way, bytes per worker */
+    pthread_mutex_t making; /* held while a glfs_t is made */
+    int files_max;          /* cached files have descriptors below this; set in the worker */
+    const char *log;        /* gfapi's own log; NULL = none */
     bool no_default_app;
+    /* expires.c */
+    struct gl_rule *rules; /* in the order in which they are asked */
+    size_t rule_count;
+    bool rules_want_request; /* not only the file */
+    /* encoding.c: none, or in the order of preference, and of which files */
+    const struct gl_encoding *encodings[GL_ENCODINGS_MAX];
+    size_t encoding_count;
+    bool gzip_all;
+    struct gl_regex **gzip_regexes;
+    size_t gzip_regex_count;
+    struct gl_texts gzip_prefixes, gzip_suffixes;
+    bool autoindex;
+    size_t autoindex_max;     /* names */
     int *counters;            /* the group of each mount */
     struct gl_mount *running; /* mount_count of them; only in a worker, after start */
     struct gl_store *store;   /* the same */
@@ -107,6 +139,35 @@ struct gl_asked {
 /* false when no mount is meant. */
 bool gl_choose(
     const struct gl_site *site, const struct gl_asked *asked, struct gl_choice *ret_choice);
+
+/* ---- regex.c, expires.c, encoding.c: the master, then the loop ------------------- */
+
+/* Of the i-th value of an option; NULL after reporting. */
+struct gl_regex *gl_regex_new(
+    struct lg_plugin_context *context, const char *option, size_t i, const char *text, size_t len);
+void gl_regex_free(struct gl_regex *regex);
+/* A text that would take too many steps does not match. */
+bool gl_regex_matches(const struct gl_regex *regex, const char *text);
+
+/* What a rule may be about. */
+struct gl_subjects {
+    const char *file; /* its path in the volume */
+    const char *type;
+    const char *path_info, *uri; /* NULL = the request has none */
+};
+
+/* Read the options into `site`; false after reporting. */
+bool gl_expires_read(struct lg_plugin_context *context, struct gl_site *site);
+bool gl_encoding_read(struct lg_plugin_context *context, struct gl_site *site);
+void gl_expires_free(struct gl_site *site);
+void gl_encoding_free(struct gl_site *site);
+/* NULL = nothing is said. */
+const struct gl_rule *gl_expires_find(
+    const struct gl_site *site, const struct gl_subjects *subjects);
+void gl_expires_apply(const struct gl_rule *rule, struct lg_entity *entity);
+
+/* Whether the file at `path` may have encoded neighbours. */
+bool gl_encoding_applies(const struct gl_site *site, const char *path);
 
 /* ---- server.c: any thread ------------------------------------------------------ */
 
@@ -153,6 +214,10 @@ void gl_queue_help(struct gl_queue *queue, unsigned most);
 /* Starts fn(arg) on a detached thread with every signal blocked. 0 or -1. */
 int gl_thread_start(const char *name, void *(*fn)(void *arg), void *arg);
 int64_t gl_now_ms(void); /* monotonic */
+static inline int64_t gl_ns(const struct timespec *time)
+{
+    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
 
 /* ---- dirs.c: any thread but the loop, unless said ------------------------------------- */
 
@@ -220,8 +285,8 @@ uint64_t gl_gfid_key(glfs_object_t *object); /* 0 = it has none */
 uint64_t gl_bytes_key(const unsigned char gfid[GL_GFID_SIZE]);
 void gl_doubt(struct gl_mount *mount, uint64_t key);
 bool gl_doubted(const struct gl_mount *mount, uint64_t key, uint64_t since_seq);
-/* Asks to be told about changes, as the option says. */
-void gl_upcall_start(struct gl_mount *mount, glfs_t *fs);
+/* Asks to be told about changes, as the option says; the session is the mount's. */
+void gl_upcall_start(struct gl_mount *mount, struct gl_session *session);
 /* Everything known about the mount is in doubt. */
 void gl_mount_flush(struct gl_mount *mount);
 
@@ -248,9 +313,6 @@ struct gl_session {
     struct gl_allowed allowed;
 };
 
-/* Kinds of trouble that are logged at most once a second each. */
-enum gl_gripe_kind { GL_GRIPE_CALL, GL_GRIPE_BODY, GL_GRIPE_COUNT };
-
 enum gl_away { GL_HERE, GL_AWAY, GL_AWAY_UNSAID /* too soon to say it again */ };
 
 struct gl_mount {
@@ -274,10 +336,7 @@ struct gl_mount {
     atomic_bool trusted;      /* bricks tell about changes: one has done so */
     _Atomic int64_t renew_ms; /* and remember us for twice this long */
     _Atomic int64_t flushed_ms;
-    struct gl_gripe {
-        _Atomic int64_t said_ms;
-        atomic_uint unsaid;
-    } gripes[GL_GRIPE_COUNT];
+    struct lg_log_limit gripe; /* about calls that failed */
 };
 
 /* What is counted for each mount; texts are in plugin.c. */
@@ -292,6 +351,8 @@ enum gl_counter {
     GL_FLUSHES,
     GL_BYTES,
     GL_ERRORS,
+    GL_ENCODED,
+    GL_LISTINGS,
     GL_TRUSTED,
     GL_CACHED,
     GL_WELL,
@@ -343,10 +404,6 @@ int gl_status(int error);
 /* Tells the mount how a call ended (0 or an errno), for the log lines that say
  * that a volume went away or answers again. */
 void gl_mount_note(struct gl_mount *mount, int error);
-/* Logs an error, at most one of a kind and mount in a second, with the number of
- * those left out. */
-void gl_mount_gripe(struct gl_mount *mount, enum gl_gripe_kind kind, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /* ---- fetch.c -------------------------------------------------------------------------------- */
 
@@ -368,6 +425,8 @@ struct gl_fetch {
     bool linked;
     int64_t confirmed_ms;
     uint64_t epoch, seq; /* of the mount before it was looked at */
+    const char *index;   /* the name in the directory `path` that answers for it; or NULL */
+    int64_t mtime_ns;    /* of a GL_FILE or GL_LARGE that is no directory */
     /* store.c's */
     struct gl_entry *entry;
     struct gl_call *waiters, **waiters_tail;
@@ -376,9 +435,9 @@ struct gl_fetch {
 /* Handler thread. */
 void gl_fetch_run(struct gl_fetch *fetch);
 /* The first index name that is a file of the directory `path`; its own path goes
- * to ret_path (PATH_MAX). 0, or an errno. Handler thread. */
+ * to ret_path (PATH_MAX), its name to *ret_index. 0, or an errno. Handler thread. */
 int gl_find_index(const struct gl_site *site, struct gl_session *session, const char *path,
-    char *ret_path, struct gl_node *ret_node);
+    char *ret_path, const char **ret_index, struct gl_node *ret_node);
 /* Writes the ETag: the gfid names the file on every node, and another one after a
  * replacement. */
 void gl_make_etag(const struct gl_node *node, const struct stat *stat, char ret_etag[GL_ETAG_SIZE]);
@@ -387,11 +446,41 @@ void gl_content_settled(struct gl_content *content);
 
 /* ---- store.c: loop, unless said ----------------------------------------------------------- */
 
+/* The files beside a file that a client would rather have. */
+struct gl_offer {
+    const struct gl_encoding *order[GL_ENCODINGS_MAX]; /* as the client likes them */
+    size_t count, at;
+    const struct gl_encoding *asked; /* whose file is being looked at */
+    bool plain_refused;
+    /* the file itself, in case there is none */
+    enum gl_kind kind;
+    struct gl_content *content; /* referenced; NULL unless GL_FILE */
+    int64_t mtime_ns;
+    const char *type;
+};
+
+/* Sets `order`; false when the client wants none of them. */
+bool gl_encoding_choose(
+    const struct gl_site *site, const struct lg_request *request, struct gl_offer *offer);
+/* The path of the next one, beside the file `name`; NULL after the last. */
+const char *gl_encoding_next(struct lg_request *request, struct gl_offer *offer, const char *name);
+/* Whether what was found there may stand for the file: one that is older does
+ * not. */
+bool gl_encoding_is_usable(enum gl_kind kind, int64_t mtime_ns, const struct gl_offer *offer);
+
 /* One request. In its memory. */
 struct gl_call {
     struct gl_mount *mount;
     const char *path; /* in the volume */
     const char *url;  /* PATH_INFO before anything was cut off: what redirects name */
+    /* of the answer, once the file is known */
+    const char *name;              /* its path, that of the index where one answers */
+    const struct gl_rule *expires; /* or NULL */
+    bool varies;                   /* by Accept-Encoding */
+    struct gl_offer *offer;        /* NULL = the file itself */
+    const char *beside;            /* for `handle`: the encoded file of offer->asked; or NULL */
+    bool counted;                  /* as a miss, or as one that waits */
+    bool parked;
     /* waiting for a fetch */
     struct lg_request *request;
     struct gl_fetch *fetch;
@@ -406,12 +495,13 @@ enum lg_verdict gl_store_ask(
     struct gl_site *site, struct lg_request *request, struct gl_call *call);
 
 /* Memory for bodies on their way: any thread takes, in a bound. Half of it is for
- * those who need `size` as the least to go on with. */
+ * those who need `size` as the least to go on with, at most GL_MEMORY_LEAST. */
+#define GL_MEMORY_LEAST ((size_t)8 << 10)
 bool gl_memory_take(struct gl_site *site, size_t size, bool least);
 void gl_memory_untake(struct gl_site *site, size_t size); /* at once, unused; any thread */
 /* Loop. */
 void gl_memory_give(struct gl_site *site, size_t size);
-/* Loop: calls wake(arg) once when some was given back. */
+/* Loop: calls wake once when there is room for the least; first come, first served. */
 struct gl_thirst {
     struct gl_thirst *next, **link; /* link NULL = not waiting */
     struct gl_store *store;
@@ -424,10 +514,21 @@ void gl_memory_wait_not(struct gl_thirst *thirst);
 
 enum lg_verdict gl_file_fast(void *state, struct lg_request *request);
 void gl_file_handle(void *state, struct lg_request *request);
+/* `text` as the path of a URL: one slash in front (two would name another host),
+ * everything that is not plain escaped. In the request's memory; NULL = out. */
+char *gl_encode_path(struct lg_request *request, const char *text);
+/* What the answer says about the file: its entity, but for size, time, tag. */
+struct lg_entity gl_entity(const struct gl_call *call, const char *type);
 /* The request's owner. A redirect to the same path with a slash; an error. */
 void gl_answer_redirect(struct lg_request *request, const struct gl_call *call);
 void gl_answer_failed(
     struct lg_request *request, const struct gl_call *call, const char *what, int error);
+
+/* ---- listing.c: handler thread -------------------------------------------------------------- */
+
+/* Answers with the names in the directory. 0, or an errno, not answered. */
+int gl_listing_answer(struct lg_request *request, const struct gl_call *call,
+    struct gl_session *session, const struct gl_node *node);
 
 /* ---- body.c: the answer's owner -----------------------------------------------------------------
  */

@@ -15,21 +15,27 @@
 
 #define BACKOFF_MS_MIN 200
 #define BACKOFF_MS_MAX 5000
-#define INIT_MS_MIN    15000 /* a first attempt's limit: gfapi itself gives up on most after 10 s */
-#define INIT_MS_MAX    3600000
-#define WATCH_MS_MAX   1000 /* how often a connected mount is looked after */
-#define WATCH_MS_MIN   50
-#define REPLACE_MS     30000 /* how long away before a second session is tried */
-#define SAY_AGAIN_MS   60000
-#define LOOK_MS        1000 /* how often the root is looked at, for health checks */
-#define WELL_MS        3500 /* a look that hangs is none: so long the last one holds */
-#define REASON_SIZE    768
+/* libgfapi never gives back all that an attempt took, some 100 KiB: after so many
+ * that failed they become rare. Asking whether a glusterd is there costs nothing. */
+#define FAILURES_MAX       20
+#define BACKOFF_MS_SLOW    30000
+#define INIT_MS_MIN        15000 /* a first attempt's limit: gfapi itself gives up on most after 10 s */
+#define INIT_MS_MAX        3600000
+#define WATCH_MS_MAX       1000 /* how often a connected mount is looked after */
+#define WATCH_MS_MIN       50
+#define REPLACE_MS         30000 /* how long away before a second session is tried */
+#define REPLACE_FACTOR_MAX 10    /* and so many times as long where that goes on failing */
+#define SAY_AGAIN_MS       60000
+#define LOOK_MS            1000 /* how often the root is looked at, for health checks */
+#define WELL_MS            3500 /* a look that hangs is none: so long the last one holds */
+#define REASON_SIZE        768
 
 struct connector {
     struct gl_mount *mount;
     struct gl_probe *probe; /* NULL with a volfile */
     size_t first;           /* the server to ask first in the next attempt */
     int64_t limit_ms;       /* how long the next attempt may take */
+    unsigned failures;      /* of glfs_init */
     char reason[REASON_SIZE];
     char said[REASON_SIZE]; /* the last reason that was logged */
     int64_t said_ms;
@@ -99,11 +105,12 @@ static int connect_once(struct connector *c)
         c->limit_ms *= 2; /* each attempt that hangs costs memory for good */
     if (err && c->probe)
         c->first = (alive + 1) % o->server_count; /* perhaps its neighbour knows more */
+    c->failures = err ? c->failures + 1 : 0;
     if (err)
         return -1;
     /* The old session, if there is one, stays: calls may hang in it. */
     atomic_store(&c->mount->session, session);
-    gl_upcall_start(c->mount, session->fs);
+    gl_upcall_start(c->mount, session);
     gl_mount_flush(c->mount);
     atomic_store(&c->mount->away, GL_HERE);
     c->said[0] = '\0';
@@ -113,12 +120,14 @@ static int connect_once(struct connector *c)
 static void connect_first(struct connector *c)
 {
     unsigned backoff_ms = BACKOFF_MS_MIN;
-    while (connect_once(c)) {
+    /* An attempt that was given up may make it meanwhile. */
+    while (!atomic_load(&c->mount->session) && connect_once(c)) {
+        unsigned most_ms = c->failures < FAILURES_MAX ? BACKOFF_MS_MAX : BACKOFF_MS_SLOW;
         if (atomic_load(&c->mount->session))
-            return; /* an attempt that was given up has made it */
+            return;
         say_reason(c);
         sleep_ms(backoff_ms);
-        backoff_ms = backoff_ms * 2 < BACKOFF_MS_MAX ? backoff_ms * 2 : BACKOFF_MS_MAX;
+        backoff_ms = backoff_ms * 2 < most_ms ? backoff_ms * 2 : most_ms;
     }
 }
 
@@ -133,6 +142,13 @@ static void replace_session(struct connector *c)
     }
     if (connect_once(c))
         say_reason(c);
+}
+
+/* How long after the last attempt to replace a session there may be another. */
+static int64_t replace_ms(const struct connector *c)
+{
+    unsigned factor = c->failures < REPLACE_FACTOR_MAX ? c->failures + 1 : REPLACE_FACTOR_MAX;
+    return (int64_t)REPLACE_MS * factor;
 }
 
 static unsigned watch_ms(const struct gl_site *site)
@@ -172,7 +188,7 @@ static void *connect_thread(void *arg)
                 gl_mount_note(mount, err);
         }
         int64_t now_ms = gl_now_ms();
-        if (atomic_load(&mount->away) != GL_HERE && now_ms - tried_ms > REPLACE_MS &&
+        if (atomic_load(&mount->away) != GL_HERE && now_ms - tried_ms > replace_ms(c) &&
             now_ms - atomic_load(&mount->away_since_ms) > REPLACE_MS) {
             replace_session(c);
             tried_ms = gl_now_ms();

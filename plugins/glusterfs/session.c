@@ -102,16 +102,29 @@ static int add_server(glfs_t *fs, const struct gl_server *server)
         fs, server->unix_socket ? "unix" : "tcp", server->host, server->port);
 }
 
+/* Both calls set the locale of the whole process: one at a time. */
+static glfs_t *new_fs(const struct attempt *attempt, int *ret_err)
+{
+    const struct gl_site *site = attempt->mount->site;
+    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&site->making;
+    pthread_mutex_lock(lock);
+    glfs_t *fs = glfs_new(attempt->mount->options->volume);
+    if (fs)
+        *ret_err = glfs_set_logging(
+            fs, site->log ? site->log : "/dev/null", site->log ? GFAPI_LOG_INFO : 0);
+    pthread_mutex_unlock(lock);
+    return fs;
+}
+
 /* `alive` goes first; the others follow, for the day it dies. */
 static glfs_t *make_fs(const struct attempt *attempt)
 {
     const struct gl_mount_options *o = attempt->mount->options;
-    const char *log = attempt->mount->site->log;
     size_t alive = attempt->server;
-    glfs_t *fs = glfs_new(o->volume);
+    int err = 0;
+    glfs_t *fs = new_fs(attempt, &err);
     if (!fs)
         return NULL;
-    int err = glfs_set_logging(fs, log ? log : "/dev/null", log ? GFAPI_LOG_INFO : 0);
     if (o->volfile) {
         err |= glfs_set_volfile(fs, o->volfile);
     } else {
@@ -186,7 +199,7 @@ static void offer_late(struct attempt *attempt)
     if (attempt->session &&
         atomic_compare_exchange_strong(&attempt->mount->session, &none, attempt->session)) {
         say_connected(attempt);
-        gl_upcall_start(attempt->mount, attempt->session->fs);
+        gl_upcall_start(attempt->mount, attempt->session);
         gl_mount_flush(attempt->mount);
     }
     free_attempt(attempt);

@@ -4,12 +4,9 @@
 #include "gl.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define SAY_AGAIN_MS   10000
-#define GRIPE_MS       1000
 #define FLUSH_AGAIN_MS 1000 /* for errors that may be one file's own */
 
 int gl_status(int error)
@@ -85,26 +82,4 @@ void gl_mount_note(struct gl_mount *mount, int error)
     if (atomic_exchange(&mount->away, GL_HERE) == GL_AWAY)
         lg_log(LG_LOG_INFO, GL_ROOM, "volume \"%s\" is back after %lld ms", mount->options->volume,
             (long long)(gl_now_ms() - atomic_load(&mount->away_since_ms)));
-}
-
-void gl_mount_gripe(struct gl_mount *mount, enum gl_gripe_kind kind, const char *format, ...)
-{
-    struct gl_gripe *gripe = &mount->gripes[kind];
-    char text[512];
-    char more[64] = "";
-    va_list args;
-    int64_t now_ms = gl_now_ms();
-    int64_t said_ms = atomic_load(&gripe->said_ms);
-    if ((said_ms && now_ms - said_ms < GRIPE_MS) ||
-        !atomic_compare_exchange_strong(&gripe->said_ms, &said_ms, now_ms)) {
-        atomic_fetch_add(&gripe->unsaid, 1);
-        return;
-    }
-    unsigned unsaid = atomic_exchange(&gripe->unsaid, 0);
-    if (unsaid)
-        snprintf(more, sizeof more, " (and %u more like it before)", unsaid);
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    lg_log(LG_LOG_ERROR, GL_ROOM, "%s%s", text, more);
 }

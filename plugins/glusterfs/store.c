@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #define LARGE_AGE_MS 10000 /* then it may be small enough by now */
+#define FILES_MAX    16384 /* descriptors of cached files */
 
 struct gl_store {
     struct gl_site *site;
@@ -23,6 +25,15 @@ struct gl_store {
     struct gl_cache *cache;
     atomic_size_t memory; /* bytes of bodies on their way */
     struct gl_thirst *thirsty, **thirsty_tail;
+};
+
+/* What is known about a path. */
+struct found {
+    enum gl_kind kind;
+    struct gl_content *content; /* borrowed; GL_FILE only */
+    int64_t mtime_ns;
+    const char *index;
+    struct gl_entry *entry; /* NULL = it is not kept */
 };
 
 enum freshness { STALE, FRESH, DUE /* fresh, but not for long */ };
@@ -52,11 +63,14 @@ void gl_memory_give(struct gl_site *site, size_t size)
 {
     struct gl_store *store = site->store;
     atomic_fetch_sub(&store->memory, size);
-    struct gl_thirst *first = store->thirsty;
-    if (!first) /* one at a time: what it reads comes back here, for the next */
-        return;
-    gl_memory_wait_not(first);
-    first->wake(first);
+    /* As many as there is room for: those who gave it may have had large blocks. */
+    while (store->thirsty && atomic_load(&store->memory) + GL_MEMORY_LEAST <= site->memory) {
+        struct gl_thirst *first = store->thirsty;
+        gl_memory_wait_not(first);
+        first->wake(first);
+        if (first->link) /* another was faster, or the process is out of memory */
+            return;
+    }
 }
 
 void gl_memory_wait(struct gl_site *site, struct gl_thirst *thirst)
@@ -119,7 +133,8 @@ static enum freshness judge(
     int64_t limit_ms = mount->site->cache_age_ms;
     if (entry->kind == GL_UNKNOWN || is_doubted(mount, entry))
         return STALE;
-    if (entry->kind == GL_LARGE) /* whoever sends it looks for himself */
+    /* Whoever sends it looks for himself; but who compares times must know them. */
+    if (entry->kind == GL_LARGE && mount->site->encoding_count == 0)
         return age_ms > LARGE_AGE_MS ? STALE : FRESH;
     if (is_trusted(mount, entry, now_ms)) {
         limit_ms = atomic_load_explicit(&mount->renew_ms, memory_order_relaxed);
@@ -147,15 +162,18 @@ static char *gather(const char *bytes, const struct lg_plan *plan)
 }
 
 static void answer_content(
-    struct lg_request *request, struct gl_mount *mount, struct gl_content *content)
+    struct lg_request *request, const struct gl_call *call, struct gl_content *content)
 {
     struct lg_plan plan;
-    const struct lg_entity entity = {
-        .size = content->stamp.size,
-        .mtime_s = content->stamp.mtime_ns / 1000000000,
-        .etag = content->etag[0] ? content->etag : NULL,
-        .content_type = content->type,
-    };
+    struct gl_mount *mount = call->mount;
+    struct lg_entity entity = gl_entity(call, content->type);
+    entity.size = content->stamp.size;
+    entity.mtime_s = content->stamp.mtime_ns / 1000000000;
+    entity.etag = content->etag[0] ? content->etag : NULL;
+    if (!call->offer) {
+        entity.lines = content->lines;
+        entity.lines_len = content->lines_len;
+    }
     if (lg_answer_entity(request, &entity, &plan) != 1)
         return;
     gl_count(mount, GL_BYTES, (uint64_t)plan.length);
@@ -182,7 +200,7 @@ static enum lg_verdict answer(struct lg_request *request, const struct gl_call *
 {
     switch (kind) {
     case GL_FILE:
-        answer_content(request, call->mount, content);
+        answer_content(request, call, content);
         return LG_ANSWERED;
     case GL_REDIRECT:
         gl_answer_redirect(request, call);
@@ -195,6 +213,130 @@ static enum lg_verdict answer(struct lg_request *request, const struct gl_call *
     }
     lg_answer_error(request, 404, 0);
     return LG_ANSWERED;
+}
+
+/* ---- the file, or one beside it ---- */
+
+enum looked { LOOKED, LOOK_PARKED, LOOK_REFUSED };
+static enum looked look(struct gl_store *store, struct lg_request *request, struct gl_call *call,
+    const char *path, struct found *ret_found);
+
+/* The rules for a file need looking up once; those that want the request as well,
+ * each time. */
+static void judge_file(const struct gl_site *site, struct lg_request *request, struct gl_call *call,
+    const struct found *found)
+{
+    struct gl_entry *entry = found->entry;
+    call->name = call->path;
+    if (found->index)
+        call->name = lg_request_printf(request, "%s%s", call->path, found->index);
+    if (!call->name)
+        return;
+    if (entry && entry->judged) {
+        call->varies = entry->varies;
+        call->expires = entry->expires;
+        return;
+    }
+    const struct gl_subjects subjects = {
+        .file = call->name,
+        .type = found->content ? found->content->type : lg_mime_type(request, call->name),
+        .path_info = lg_request_var(request, "PATH_INFO", NULL),
+        .uri = lg_request_var(request, "REQUEST_URI", NULL),
+    };
+    call->varies = gl_encoding_applies(site, call->name);
+    call->expires = gl_expires_find(site, &subjects);
+    if (entry && !site->rules_want_request) {
+        entry->judged = true;
+        entry->varies = call->varies;
+        entry->expires = call->expires;
+    }
+}
+
+/* Notes what the client would rather have than the file itself. */
+static void begin_offer(const struct gl_site *site, struct lg_request *request,
+    struct gl_call *call, const struct found *found)
+{
+    struct gl_offer *offer = lg_request_alloc(request, sizeof *offer);
+    if (!offer)
+        return;
+    *offer = (struct gl_offer){.kind = found->kind,
+        .content = found->content,
+        .mtime_ns = found->mtime_ns,
+        .type = found->content ? found->content->type : lg_mime_type(request, call->name)};
+    if (!gl_encoding_choose(site, request, offer) && !offer->plain_refused)
+        return;
+    if (offer->content)
+        gl_content_ref(offer->content);
+    call->offer = offer;
+}
+
+static void end_offer(struct gl_offer *offer)
+{
+    if (!offer || !offer->content)
+        return;
+    gl_content_unref(offer->content);
+    offer->content = NULL;
+}
+
+static enum lg_verdict answer_plain(struct lg_request *request, struct gl_call *call)
+{
+    static const char text[] = "406 Not Acceptable\n";
+    const struct gl_offer *offer = call->offer;
+    call->offer = NULL;
+    if (!offer->plain_refused)
+        return answer(request, call, offer->kind, offer->content);
+    lg_answer(request, 406);
+    lg_answer_header(request, "Vary", "Accept-Encoding");
+    lg_answer_header(request, "Content-Type", "text/plain");
+    lg_answer_bytes(request, text, sizeof text - 1, NULL, NULL);
+    return LG_ANSWERED;
+}
+
+/* Goes through the files beside it; the last look found `found`. */
+static enum lg_verdict try_offers(struct gl_store *store, struct lg_request *request,
+    struct gl_call *call, const struct found *found)
+{
+    struct gl_offer *offer = call->offer;
+    struct found next = {0};
+    const char *path = call->beside;
+    while (!found || !gl_encoding_is_usable(found->kind, found->mtime_ns, offer)) {
+        found = NULL;
+        path = gl_encoding_next(request, offer, call->name);
+        call->beside = path;
+        if (!path)
+            return answer_plain(request, call);
+        enum looked looked = look(store, request, call, path, &next);
+        if (looked == LOOK_PARKED)
+            return LG_PARKED;
+        if (looked == LOOKED)
+            found = &next;
+    }
+    gl_count(call->mount, GL_ENCODED, 1);
+    return answer(request, call, found->kind, found->content);
+}
+
+/* Something was looked at: the answer, or the next look. */
+static enum lg_verdict go_on(struct gl_store *store, struct lg_request *request,
+    struct gl_call *call, const struct found *found)
+{
+    const struct gl_site *site = store->site;
+    bool is_file = found->kind == GL_FILE || found->kind == GL_LARGE;
+    enum lg_verdict verdict = LG_PARKED;
+    if (!call->offer && is_file && (site->encoding_count > 0 || site->rule_count > 0)) {
+        judge_file(site, request, call, found);
+        if (call->varies && found->mtime_ns)
+            begin_offer(site, request, call, found);
+        if (call->offer)
+            found = NULL;
+    }
+    struct gl_offer *offer = call->offer;
+    if (offer)
+        verdict = try_offers(store, request, call, found);
+    else
+        verdict = answer(request, call, found->kind, found->content);
+    if (verdict != LG_PARKED)
+        end_offer(offer);
+    return verdict;
 }
 
 /* ---- those who wait ---- */
@@ -211,7 +353,9 @@ static void leave_fetch(struct gl_call *call)
 
 static void gone(struct lg_request *request)
 {
-    leave_fetch(lg_request_data(request));
+    struct gl_call *call = lg_request_data(request);
+    leave_fetch(call);
+    end_offer(call->offer);
 }
 
 static void join_fetch(struct gl_fetch *fetch, struct gl_call *call)
@@ -240,18 +384,30 @@ static struct gl_call *take_late(struct gl_fetch *fetch)
     return late;
 }
 
-static void resume_all(struct gl_fetch *fetch)
+static void resume_all(struct gl_store *store, struct gl_fetch *fetch)
 {
+    const struct found found = {
+        .kind = fetch->kind,
+        .content = fetch->content,
+        .mtime_ns = fetch->mtime_ns,
+        .index = fetch->index,
+    };
+    bool failed = fetch->error && fetch->kind != GL_ABSENT;
     while (fetch->waiters) {
         struct gl_call *call = fetch->waiters;
         struct lg_request *request = call->request;
         enum lg_verdict verdict = LG_ANSWERED;
         leave_fetch(call);
-        if (fetch->error && fetch->kind != GL_ABSENT)
+        if (failed && call->offer) /* the file itself is there all the same */
+            lg_log_limited(&call->mount->gripe, LG_LOG_ERROR, GL_ROOM,
+                "volume \"%s\": look at %s: %s: the file itself is sent",
+                call->mount->options->volume, call->beside, strerror(fetch->error));
+        if (failed && !call->offer)
             gl_answer_failed(request, call, "look at", fetch->error);
         else
-            verdict = answer(request, call, fetch->kind, fetch->content);
-        lg_resume(request, verdict);
+            verdict = go_on(store, request, call, &found);
+        if (verdict != LG_PARKED)
+            lg_resume(request, verdict);
     }
 }
 
@@ -308,6 +464,9 @@ static void settle(struct gl_store *store, struct gl_fetch *fetch)
         drop_dir(fetch->mount, entry->session, entry->dir);
     entry->dir = fetch->linked ? NULL : fetch->dir;
     entry->session = fetch->session;
+    entry->index = fetch->index;
+    entry->mtime_ns = fetch->mtime_ns;
+    entry->judged = false;
     if (fetch->linked)
         drop_dir(fetch->mount, fetch->session, fetch->dir);
     if (fetch->unchanged) {
@@ -358,9 +517,10 @@ static void end_fetch(void *arg)
     } else {
         settle(store, fetch);
     }
-    resume_all(fetch);
+    resume_all(store, fetch);
     while (!again && late) { /* the lane is full */
         struct lg_request *request = late->request;
+        end_offer(late->offer);
         late = late->next;
         lg_answer_error(request, 503, GL_RETRY_AFTER_S);
         lg_resume(request, LG_ANSWERED);
@@ -399,6 +559,16 @@ static void start_fetch(struct gl_store *store, struct gl_entry *entry, struct g
 
 /* ---- asking ---- */
 
+/* Half of the descriptors there are is left to clients: new ones are the lowest
+ * that are free. */
+static int find_files_max(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur / 2 > FILES_MAX)
+        return FILES_MAX;
+    return (int)(files.rlim_cur / 2);
+}
+
 int gl_store_start(struct gl_site *site, struct lg_worker *worker)
 {
     struct gl_store *store = calloc(1, sizeof *store);
@@ -411,46 +581,82 @@ int gl_store_start(struct gl_site *site, struct lg_worker *worker)
     store->worker = worker;
     store->cache = gl_cache_new(site->cache_size, seed, forget, store);
     site->store = store;
+    site->files_max = find_files_max();
     return store->cache ? 0 : -1;
 }
 
-static enum lg_verdict hit(struct gl_store *store, struct gl_entry *entry,
-    struct lg_request *request, const struct gl_call *call, enum freshness freshness)
+/* From memory, at once. */
+static void take_hit(struct gl_store *store, struct gl_entry *entry, const struct gl_call *call,
+    enum freshness freshness, struct found *ret_found)
 {
     struct gl_fetch *fetch = NULL;
+    *ret_found = (struct found){
+        .kind = entry->kind,
+        .content = entry->content,
+        .mtime_ns = entry->mtime_ns,
+        .index = entry->index,
+        .entry = entry,
+    };
     if (freshness == DUE && !entry->fetch)
         start_fetch(store, entry, call->mount, &fetch);
     entry->hot = true;
-    gl_count(call->mount, entry->kind == GL_LARGE ? GL_STREAMS : GL_HITS, 1);
-    return answer(request, call, entry->kind, entry->content);
 }
 
-enum lg_verdict gl_store_ask(struct gl_site *site, struct lg_request *request, struct gl_call *call)
+static void count_wait(struct gl_call *call, const struct gl_fetch *fetch)
 {
-    struct gl_store *store = site->store;
-    size_t len = strlen(call->path);
-    int64_t now_ms = gl_now_ms();
-    struct gl_entry *entry = gl_cache_find(store->cache, call->mount->number, call->path, len);
-    enum freshness freshness = entry ? judge(call->mount, entry, now_ms) : STALE;
-    if (freshness != STALE)
-        return hit(store, entry, request, call, freshness);
+    if (!call->counted)
+        gl_count(call->mount, fetch ? GL_SHARED : GL_MISSES, 1);
+    call->counted = true;
+}
 
+/* Looks at a path for a request: in memory, or the request is parked. */
+static enum looked look(struct gl_store *store, struct lg_request *request, struct gl_call *call,
+    const char *path, struct found *ret_found)
+{
+    size_t len = strlen(path);
+    int64_t now_ms = gl_now_ms();
+    struct gl_entry *entry = gl_cache_find(store->cache, call->mount->number, path, len);
+    enum freshness freshness = entry ? judge(call->mount, entry, now_ms) : STALE;
+    if (freshness != STALE) {
+        take_hit(store, entry, call, freshness, ret_found);
+        return LOOKED;
+    }
     struct gl_fetch *fetch = entry ? entry->fetch : NULL;
-    gl_count(call->mount, fetch ? GL_SHARED : GL_MISSES, 1);
+    count_wait(call, fetch);
     if (!entry)
-        entry = gl_cache_add(store->cache, call->mount->number, call->path, len);
+        entry = gl_cache_add(store->cache, call->mount->number, path, len);
     if (entry && !fetch)
         start_fetch(store, entry, call->mount, &fetch);
     if (!fetch) {
         if (entry)
             gl_cache_unpin(store->cache, entry);
-        lg_answer_error(request, 503, GL_RETRY_AFTER_S);
-        return LG_ANSWERED;
+        return LOOK_REFUSED;
     }
     entry->hot = true;
-    call->request = request;
-    call->since_ms = now_ms;
+    if (!call->parked) {
+        call->request = request;
+        call->since_ms = now_ms;
+        call->parked = true;
+        lg_request_park(request, gone);
+    }
     join_fetch(fetch, call);
-    lg_request_park(request, gone);
-    return LG_PARKED;
+    return LOOK_PARKED;
+}
+
+enum lg_verdict gl_store_ask(struct gl_site *site, struct lg_request *request, struct gl_call *call)
+{
+    struct found found;
+    switch (look(site->store, request, call, call->path, &found)) {
+    case LOOK_PARKED:
+        return LG_PARKED;
+    case LOOK_REFUSED:
+        lg_answer_error(request, 503, GL_RETRY_AFTER_S);
+        return LG_ANSWERED;
+    case LOOKED:
+        break;
+    }
+    enum lg_verdict verdict = go_on(site->store, request, call, &found);
+    if (!call->counted)
+        gl_count(call->mount, verdict == LG_HANDLE ? GL_STREAMS : GL_HITS, 1);
+    return verdict;
 }

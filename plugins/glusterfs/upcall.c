@@ -82,12 +82,15 @@ static void doubt_object(struct gl_mount *mount, glfs_object_t *object)
         gl_doubt(mount, key);
 }
 
-/* gfapi's thread. */
+/* gfapi's thread. A session that was replaced may still hear of its volume, which
+ * need not be the one that is served now. */
 static void on_event(glfs_upcall_t *event, void *arg)
 {
-    struct gl_mount *mount = arg;
+    struct gl_session *session = arg;
+    struct gl_mount *mount = session->dirs.mount;
     glfs_upcall_inode_t *inode = glfs_upcall_get_event(event);
-    if (inode && glfs_upcall_get_reason(event) == GLFS_UPCALL_INODE_INVALIDATE) {
+    if (inode && atomic_load(&mount->session) == session &&
+        glfs_upcall_get_reason(event) == GLFS_UPCALL_INODE_INVALIDATE) {
         uint64_t flags = glfs_upcall_inode_get_flags(inode);
         if (flags & ~(uint64_t)GFAPI_UP_ATIME) {
             doubt_object(mount, glfs_upcall_inode_get_object(inode));
@@ -100,13 +103,14 @@ static void on_event(glfs_upcall_t *event, void *arg)
     glfs_free(event);
 }
 
-void gl_upcall_start(struct gl_mount *mount, glfs_t *fs)
+void gl_upcall_start(struct gl_mount *mount, struct gl_session *session)
 {
     const struct gl_site *site = mount->site;
     bool trusted = false;
     atomic_store(&mount->renew_ms, RENEW_MS_MAX);
     if (site->upcall != GL_UPCALL_OFF && site->cache_size > 0)
-        trusted = glfs_upcall_register(fs, GLFS_EVENT_INODE_INVALIDATE, on_event, mount) >= 0 &&
+        trusted = glfs_upcall_register(
+                      session->fs, GLFS_EVENT_INODE_INVALIDATE, on_event, session) >= 0 &&
                   site->upcall == GL_UPCALL_ON;
     atomic_store(&mount->trusted, trusted);
     lg_count_set(mount->worker, mount->counters, GL_TRUSTED, trusted);

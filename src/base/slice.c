@@ -7,11 +7,6 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-bool lg_slice_eq(struct lg_slice a, struct lg_slice b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
 bool lg_slice_ieq(struct lg_slice a, struct lg_slice b)
 {
     if (a.len != b.len)

@@ -29,7 +29,11 @@ static inline struct lg_slice lg_slice_from(const void *ptr, size_t len)
     return (struct lg_slice){ptr, len};
 }
 
-bool lg_slice_eq(struct lg_slice a, struct lg_slice b);
+static inline bool lg_slice_eq(struct lg_slice a, struct lg_slice b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
 bool lg_slice_ieq(struct lg_slice a, struct lg_slice b); /* ASCII case folded */
 bool lg_slice_starts(struct lg_slice s, struct lg_slice prefix);
 /* Without spaces and tabs at either end. */

@@ -145,20 +145,54 @@ static int add_validators(const struct answer *answer)
     return header(answer, LG_SLICE("Last-Modified"), lg_slice_from(text, LG_HTTP_DATE_LEN));
 }
 
-static int begin(const struct answer *answer, int status)
-{
-    *answer->response = (struct lg_response){.status = status};
-    if (status == 412)
-        return 0;
-    int err = status == 416 ? 0 : add_validators(answer);
-    if (!err && status != 304)
-        err = header(answer, LG_SLICE("Accept-Ranges"), LG_SLICE("bytes"));
-    return err;
-}
-
 static int add_printed(const struct answer *answer, struct lg_slice name, const char *text)
 {
     return text ? header(answer, name, lg_slice_of(text)) : -LG_E_NOMEM;
+}
+
+/* A cache that knows max-age takes it before Expires (RFC 9111 5.3). */
+static int add_expires(const struct answer *answer)
+{
+    const struct lg_http_entity *entity = answer->entity;
+    int64_t from_s =
+        entity->expires == LG_HTTP_EXPIRES_FROM_MTIME ? entity->mtime_s : answer->now_s;
+    int64_t until_s = from_s + entity->expires_after_s;
+    int64_t age_s = until_s > answer->now_s ? until_s - answer->now_s : 0;
+    char date[LG_HTTP_DATE_LEN + 1];
+    if (entity->expires == LG_HTTP_EXPIRES_UNSAID)
+        return 0;
+    int err = add_printed(answer, LG_SLICE("Cache-Control"),
+        lg_arena_printf(answer->arena, "max-age=%" PRId64, age_s));
+    if (err)
+        return err;
+    lg_http_date_format(until_s, date);
+    return header(answer, LG_SLICE("Expires"), lg_slice_from(date, LG_HTTP_DATE_LEN));
+}
+
+/* What the entity says besides, of any answer, of one that stands for the file, of
+ * one that carries it. */
+static int add_extras(const struct answer *answer, int status)
+{
+    const struct lg_http_entity *entity = answer->entity;
+    int err = 0;
+    if (entity->varies)
+        err = header(answer, LG_SLICE("Vary"), lg_slice_of(entity->varies));
+    if (!err && status != 412 && status != 416)
+        err = add_expires(answer);
+    if (!err && entity->encoding && status / 100 == 2)
+        err = header(answer, LG_SLICE("Content-Encoding"), lg_slice_of(entity->encoding));
+    return err;
+}
+
+static int begin(const struct answer *answer, int status)
+{
+    int err = 0;
+    *answer->response = (struct lg_response){.status = status};
+    if (status != 412 && status != 416)
+        err = add_validators(answer);
+    if (!err && status != 412 && status != 304)
+        err = header(answer, LG_SLICE("Accept-Ranges"), LG_SLICE("bytes"));
+    return err ? err : add_extras(answer, status);
 }
 
 /* ---- bodies ---- */
@@ -169,7 +203,7 @@ static struct lg_http_segment *new_segments(const struct answer *answer, size_t 
 }
 
 /* One stretch of the file. */
-static int plan_stretch(
+static int plan_segment(
     const struct answer *answer, struct lg_http_range range, struct lg_http_plan *plan)
 {
     struct lg_http_segment *segment = new_segments(answer, 1);
@@ -178,7 +212,28 @@ static int plan_stretch(
     *segment = (struct lg_http_segment){.offset = range.first, .length = range.length};
     *plan = (struct lg_http_plan){
         .length = range.length, .segment_count = range.length > 0, .segments = segment};
-    return header(answer, LG_SLICE("Content-Type"), answer->type);
+    return 0;
+}
+
+static int plan_stretch(
+    const struct answer *answer, struct lg_http_range range, struct lg_http_plan *plan)
+{
+    int err = plan_segment(answer, range, plan);
+    return err ? err : header(answer, LG_SLICE("Content-Type"), answer->type);
+}
+
+/* All of the file, under a head that was made before. */
+static int plan_ready(const struct answer *answer, struct lg_http_plan *plan)
+{
+    struct lg_slice lines = lg_slice_from(answer->entity->lines, answer->entity->lines_len);
+    *answer->response =
+        (struct lg_response){.status = 200, .lines = lg_arena_slice(answer->arena, lines)};
+    if (!answer->response->lines.ptr)
+        return -LG_E_NOMEM;
+    int err = add_extras(answer, 200);
+    if (err)
+        return err;
+    return plan_segment(answer, (struct lg_http_range){.length = answer->entity->size}, plan);
 }
 
 static int plan_single(
@@ -250,10 +305,13 @@ static int answer_body(const struct answer *answer, struct lg_http_plan *ret_pla
     if (verdict == LG_HTTP_RANGE_NONE)
         return answer_416(answer);
     struct lg_http_plan plan = {0};
-    int err = begin(answer, verdict == LG_HTTP_RANGE_SOME ? 206 : 200);
+    bool ready = verdict == LG_HTTP_RANGE_IGNORE && answer->entity->lines;
+    int err = ready ? 0 : begin(answer, verdict == LG_HTTP_RANGE_SOME ? 206 : 200);
     if (err)
         return err;
-    if (verdict == LG_HTTP_RANGE_IGNORE)
+    if (ready)
+        err = plan_ready(answer, &plan);
+    else if (verdict == LG_HTTP_RANGE_IGNORE)
         err = plan_stretch(answer, (struct lg_http_range){.length = answer->entity->size}, &plan);
     else if (ranges.count == 1)
         err = plan_single(answer, ranges.items[0], &plan);
@@ -286,4 +344,26 @@ int lg_http_entity_answer(const struct lg_request *request, const struct lg_http
         return -LG_E_INVALID;
     int status = precondition(&answer);
     return status == 200 ? answer_body(&answer, ret_plan) : begin(&answer, status);
+}
+
+int lg_http_entity_lines(const struct lg_http_entity *entity, int64_t now_s, struct lg_buf *out)
+{
+    struct lg_slice type =
+        lg_slice_of(entity->content_type ? entity->content_type : "application/octet-stream");
+    struct lg_slice etag = lg_slice_of(entity->etag);
+    size_t before = out->len;
+    char date[LG_HTTP_DATE_LEN + 1];
+    if (entity->mtime_s < 0 || entity->mtime_s > now_s || !lg_response_is_value(type) ||
+        !lg_response_is_value(etag))
+        return -LG_E_INVALID;
+    lg_http_date_format(entity->mtime_s, date);
+    const struct lg_slice parts[] = {LG_SLICE("ETag: "), etag, LG_SLICE("\r\n"),
+        LG_SLICE("Last-Modified: "), {date, LG_HTTP_DATE_LEN},
+        LG_SLICE("\r\nAccept-Ranges: bytes\r\nContent-Type: "), type, LG_SLICE("\r\n")};
+    int err = 0;
+    for (size_t i = etag.ptr ? 0 : 3; i < sizeof parts / sizeof *parts && !err; i++)
+        err = lg_buf_append(out, parts[i].ptr, parts[i].len);
+    if (err)
+        out->len = before;
+    return err;
 }

@@ -7,6 +7,7 @@
 #ifndef LG_HTTP_ENTITY_H
 #define LG_HTTP_ENTITY_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "request/request.h"
 
@@ -15,6 +16,19 @@ struct lg_http_entity {
     int64_t mtime_s;          /* Unix time */
     const char *etag;         /* with its quotes; NULL = none */
     const char *content_type; /* NULL = application/octet-stream */
+    const char *encoding;     /* Content-Encoding; NULL = none */
+    const char *varies;       /* Vary, of every answer, whatever its status; NULL = none */
+    int expires;              /* enum lg_http_expires */
+    int64_t expires_after_s;
+    const char *lines; /* of lg_http_entity_lines for this entity; NULL = none */
+    size_t lines_len;
+};
+
+/* What Expires and Cache-Control: max-age count from. */
+enum lg_http_expires {
+    LG_HTTP_EXPIRES_UNSAID,
+    LG_HTTP_EXPIRES_FROM_NOW,
+    LG_HTTP_EXPIRES_FROM_MTIME
 };
 
 struct lg_http_segment {
@@ -32,7 +46,7 @@ struct lg_http_plan {
 /* Begins `response` anew for a GET or HEAD of `entity`: evaluates If-Match,
  * If-Unmodified-Since, If-None-Match, If-Modified-Since, then (GET only) Range
  * and If-Range; sets status, length and the headers ETag, Last-Modified,
- * Accept-Ranges, Content-Type, Content-Range.
+ * Accept-Ranges, Content-Type, Content-Range, and what `entity` says besides.
  *
  * `boundary` should be hard to guess and new for each request: it separates the
  * parts of a multipart/byteranges body. `now_s` is Unix time; an mtime later
@@ -46,5 +60,12 @@ struct lg_http_plan {
 int lg_http_entity_answer(const struct lg_request *request, const struct lg_http_entity *entity,
     uint64_t boundary, int64_t now_s, struct lg_arena *arena, struct lg_response *response,
     struct lg_http_plan *ret_plan) LG_MUST_USE;
+
+/* Appends the lines of a head that answers with the whole of `entity`, so that they
+ * need not be made for each request: ETag, Last-Modified, Accept-Ranges, Content-
+ * Type. 0; -LG_E_NOMEM; -LG_E_INVALID as above, or for an mtime that may not be
+ * announced yet; `out` is as it was then. */
+int lg_http_entity_lines(
+    const struct lg_http_entity *entity, int64_t now_s, struct lg_buf *out) LG_MUST_USE;
 
 #endif

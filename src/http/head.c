@@ -196,6 +196,8 @@ int lg_http_head_render(const struct lg_response *response, const struct lg_http
     if (!err && answer->server.ptr)
         err = append_field(out, LG_SLICE("Server"), answer->server);
     if (!err)
+        err = lg_buf_append(out, response->lines.ptr, response->lines.len);
+    if (!err)
         err = append_headers(out, response->headers, response->header_count);
     if (!err)
         err = append_headers(out, answer->extra, answer->extra_count);

@@ -37,6 +37,7 @@ enum seen {
     SEEN_EXPECT = 32,
     SEEN_HEAD_END = 64,        /* llhttp agrees that the head is complete */
     SEEN_UNKNOWN_METHOD = 128, /* llhttp is out; the gate still has its say */
+    SEEN_NAMESAKES = 256,      /* there may be two headers of one name */
 };
 
 /* ---- tokens ---- */
@@ -262,6 +263,8 @@ static int on_value_complete(llhttp_t *llhttp)
         return HPE_USER;
     if (parser->field == FIELD_DROPPED)
         return 0;
+    if (lg_request_may_have(parser->request, parser->name))
+        parser->seen |= SEEN_NAMESAKES;
     value = lg_arena_slice(&parser->request->arena, lg_slice_trim(value));
     if (!value.ptr || lg_request_add(parser->request, parser->name, value))
         return fail_memory(parser);
@@ -357,7 +360,7 @@ static int finish_head(struct lg_http_parser *parser)
     if (check_head(parser))
         return HPE_USER;
     int err = add_constants(parser);
-    for (size_t i = 0; i < request->var_count && !err; i++)
+    for (size_t i = 0; parser->seen & SEEN_NAMESAKES && i < request->var_count && !err; i++)
         err = join_namesakes(request, i);
     /* RFC 9112 3.2.2: the target's authority replaces Host. */
     if (!err && parser->authority.ptr)

@@ -16,8 +16,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
+#define LIMIT_MS        1000    /* between lines of one lg_log_limit */
 #define DRAIN_MAX       256     /* lines per lg_log_drain, so that nobody starves the master */
 #define SINK_WAIT_MS    100     /* how long a stuck terminal or pipe may hold us up, */
 #define SINK_REST_US    1000000 /* and for how long it is not waited for after that */
@@ -177,6 +179,40 @@ void lg_log(enum lg_level level, const char *room, const char *format, ...)
     if (!emit_record(&record))
         atomic_fetch_add_explicit(&sink.lost, 1, memory_order_relaxed);
     errno = saved;
+}
+
+/* Whether this line is said; then *ret_unsaid are those left out before it. */
+static bool may_say(struct lg_log_limit *limit, unsigned *ret_unsaid)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    int64_t said_ms = __atomic_load_n(&limit->said_ms, __ATOMIC_RELAXED);
+    bool soon = said_ms && now_ms - said_ms < LIMIT_MS;
+    if (soon || !__atomic_compare_exchange_n(
+                    &limit->said_ms, &said_ms, now_ms, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+        __atomic_fetch_add(&limit->unsaid, 1, __ATOMIC_RELAXED);
+        return false;
+    }
+    *ret_unsaid = __atomic_exchange_n(&limit->unsaid, 0, __ATOMIC_RELAXED);
+    return true;
+}
+
+void lg_log_limited(
+    struct lg_log_limit *limit, enum lg_level level, const char *room, const char *format, ...)
+{
+    char text[LG_LOG_TEXT_MAX + 1];
+    char more[64] = "";
+    unsigned unsaid = 0;
+    va_list args;
+    if (level > sink.level || !may_say(limit, &unsaid))
+        return;
+    if (unsaid)
+        snprintf(more, sizeof more, " (and %u more like it before)", unsaid);
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    lg_log(level, room, "%s%s", text, more);
 }
 
 unsigned lg_log_drain(int fd)

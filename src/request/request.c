@@ -27,8 +27,25 @@ void lg_request_free(struct lg_request *request)
     *request = (struct lg_request){.arena = arena, .method = LG_METHOD_OTHER};
 }
 
+/* One of 64, by what tells names apart: they begin alike (HTTP_, SERVER_). */
+static uint64_t bit_of(struct lg_slice name)
+{
+    if (name.len == 0)
+        return 1;
+    size_t hash = name.len * 7 + (unsigned char)name.ptr[name.len - 1] * (size_t)3 +
+                  (unsigned char)name.ptr[name.len / 2];
+    return (uint64_t)1 << (hash & 63);
+}
+
+bool lg_request_may_have(const struct lg_request *request, struct lg_slice name)
+{
+    return request->names & bit_of(name);
+}
+
 static struct lg_var *find(const struct lg_request *request, struct lg_slice name)
 {
+    if (!lg_request_may_have(request, name))
+        return NULL;
     for (size_t i = 0; i < request->var_count; i++)
         if (lg_slice_eq(request->vars[i].name, name))
             return &request->vars[i];
@@ -54,6 +71,7 @@ int lg_request_add(struct lg_request *request, struct lg_slice name, struct lg_s
         request->var_cap = cap;
     }
     request->vars[request->var_count++] = (struct lg_var){name, value};
+    request->names |= bit_of(name);
     return 0;
 }
 
@@ -85,7 +103,7 @@ static bool is_token(struct lg_slice name)
     return name.len > 0;
 }
 
-static bool is_field_value(struct lg_slice value)
+bool lg_response_is_value(struct lg_slice value)
 {
     for (size_t i = 0; i < value.len; i++)
         if (value.ptr[i] == '\r' || value.ptr[i] == '\n' || value.ptr[i] == '\0')
@@ -111,7 +129,7 @@ static int grow_headers(struct lg_response *response, struct lg_arena *arena)
 int lg_response_header(struct lg_response *response, struct lg_arena *arena, struct lg_slice name,
     struct lg_slice value)
 {
-    if (!is_token(name) || !is_field_value(value))
+    if (!is_token(name) || !lg_response_is_value(value))
         return -LG_E_INVALID;
     int err = grow_headers(response, arena);
     if (err)

@@ -24,6 +24,7 @@ struct lg_request {
     struct lg_var *vars; /* in order of arrival; names are unique */
     size_t var_count;
     size_t var_cap;
+    uint64_t names; /* a bit for each name: most questions are about what is not there */
     enum lg_method method;
     uint8_t modifier1;
     uint8_t modifier2;
@@ -43,7 +44,8 @@ struct lg_response {
     struct lg_header *headers; /* in the request's arena */
     size_t header_count;
     size_t header_cap;
-    int64_t length; /* bytes of body, -1 = not known */
+    struct lg_slice lines; /* more headers, ready-made: whole lines with their ends; arena */
+    int64_t length;        /* bytes of body, -1 = not known */
 };
 
 /* `arena_limit` as in lg_arena_init. */
@@ -54,6 +56,8 @@ void lg_request_free(struct lg_request *request);
 
 /* The value, or a slice with ptr NULL when there is none of that name. */
 struct lg_slice lg_request_get(const struct lg_request *request, struct lg_slice name);
+/* False when there is certainly none of that name. Costs next to nothing. */
+bool lg_request_may_have(const struct lg_request *request, struct lg_slice name);
 /* Sets or replaces. Copies the value; copies the name unless it is one
  * already there. 0 or -LG_E_NOMEM / -LG_E_LIMIT. */
 int lg_request_set(
@@ -67,6 +71,9 @@ int lg_request_add(
  * or NUL, or a name that is no token, is -LG_E_INVALID (header injection). */
 int lg_response_header(struct lg_response *response, struct lg_arena *arena, struct lg_slice name,
     struct lg_slice value) LG_MUST_USE;
+
+/* No CR, LF or NUL in it: it may be a header's value. */
+bool lg_response_is_value(struct lg_slice value);
 
 /* ---- paths ---- */
 

@@ -1,6 +1,7 @@
 /* The request and answer calls of legatus/plugin.h: what handlers say, kept in
  * the exchange until the loop sends it.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "http/accept.h"
 #include "http/entity.h"
 #include "http/head.h"
 #include "server/conn.h"
@@ -88,6 +89,17 @@ const char *lg_worker_mime_type(const struct lg_worker *worker, const char *path
     const struct lg_mime *mime = worker->setup->mime;
     const char *type = mime ? lg_mime_find(mime, lg_slice_of(path)) : NULL;
     return type ? type : LG_MIME_DEFAULT;
+}
+
+int lg_request_accepts_encoding(const struct lg_request *request, const char *coding)
+{
+    return lg_http_accept_encoding(
+        lg_request_get(request, LG_SLICE("HTTP_ACCEPT_ENCODING")), lg_slice_of(coding));
+}
+
+int lg_request_accepts_type(const struct lg_request *request, const char *type)
+{
+    return lg_http_accept_type(lg_request_get(request, LG_SLICE("HTTP_ACCEPT")), lg_slice_of(type));
 }
 
 /* ---- posts ---- */
@@ -196,19 +208,36 @@ void lg_answer_error(struct lg_request *request, int status, unsigned retry_afte
 
 /* The pure room cannot see plugin.h: its structs are these, field for field. */
 static_assert(sizeof(struct lg_entity) == sizeof(struct lg_http_entity) &&
-                  offsetof(struct lg_entity, etag) == offsetof(struct lg_http_entity, etag),
+                  offsetof(struct lg_entity, etag) == offsetof(struct lg_http_entity, etag) &&
+                  offsetof(struct lg_entity, expires_after_s) ==
+                      offsetof(struct lg_http_entity, expires_after_s) &&
+                  offsetof(struct lg_entity, lines) == offsetof(struct lg_http_entity, lines) &&
+                  (int)LG_EXPIRES_FROM_MTIME == (int)LG_HTTP_EXPIRES_FROM_MTIME,
     "lg_entity and lg_http_entity differ");
 static_assert(sizeof(struct lg_plan) == sizeof(struct lg_http_plan) &&
                   offsetof(struct lg_plan, segments) == offsetof(struct lg_http_plan, segments) &&
                   sizeof(struct lg_segment) == sizeof(struct lg_http_segment),
     "lg_plan and lg_http_plan differ");
 
+char *lg_entity_lines(const struct lg_entity *entity, size_t *ret_len)
+{
+    const struct lg_http_entity *what = (const struct lg_http_entity *)(const void *)entity;
+    struct lg_buf lines = {0};
+    if (lg_http_entity_lines(what, (int64_t)time(NULL), &lines)) {
+        lg_buf_free(&lines);
+        return NULL;
+    }
+    *ret_len = lines.len;
+    return lines.ptr;
+}
+
 int lg_answer_entity(
     struct lg_request *request, const struct lg_entity *entity, struct lg_plan *ret_plan)
 {
     struct lg_exchange *ex = lg_exchange_of(request);
-    struct lg_http_entity what = {
-        entity->size, entity->mtime_s, entity->etag, entity->content_type};
+    struct lg_http_entity what = {entity->size, entity->mtime_s, entity->etag, entity->content_type,
+        entity->encoding, entity->varies, entity->expires, entity->expires_after_s, entity->lines,
+        entity->lines_len};
     struct lg_http_plan plan = {0};
     const char *range = lg_request_var(request, "HTTP_RANGE", NULL);
     uint64_t boundary = 0; /* of several parts; costs a system call */

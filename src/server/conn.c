@@ -25,6 +25,10 @@
  * overtakes the answer, for this long and this much. */
 #define LINGER_MS  1000
 #define LINGER_MAX ((size_t)1 << 20)
+/* Bytes the kernel may hold of an answer before they are even on their way. It
+ * would take megabytes for each slow client: thousands of those fill the memory
+ * the machine has for TCP, and then everybody waits, the volumes' bricks too. */
+#define UNSENT_MAX 131072
 
 static void process_pending(struct lg_conn *conn);
 
@@ -377,7 +381,7 @@ static void on_head(struct lg_conn *conn)
         size_t consumed;
         feed(conn, NULL, 0, &consumed, &fed);
         conn->complete = fed.kind == LG_FEED_END;
-        (void)lg_exchange_body(ex, NULL, 0);
+        lg_exchange_no_body(ex);
     }
     /* A body is waited for, up to a window of it, so that a slow one costs no
      * thread; but not with a client that waits for our word. */
@@ -632,8 +636,11 @@ static int open_stream(struct lg_conn *conn, int fd)
     }
     uv_tcp_init(&conn->worker->loop, &conn->io.tcp);
     int err = uv_tcp_open(&conn->io.tcp, fd);
-    if (!err)
+    if (!err) {
+        const int unsent = UNSENT_MAX;
         uv_tcp_nodelay(&conn->io.tcp, 1);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    }
     return err;
 }
 

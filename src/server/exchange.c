@@ -10,6 +10,12 @@
 
 #define SPARE_MAX 256
 
+/* Of its lane: that is, of a volume. */
+static struct lg_lane_limits *limits_of(const struct lg_exchange *ex)
+{
+    return lg_pool_lane_limits(ex->lane ? ex->lane : lg_pool_default_lane(ex->worker->pool));
+}
+
 /* ---- life ---- */
 
 static void on_deadline(uv_timer_t *timer);
@@ -142,8 +148,8 @@ static void job_done(struct lg_job *job)
 
 static void log_late(const struct lg_exchange *ex, const char *why)
 {
-    lg_log(LG_LOG_WARN, "server", "%s %s: %s after %u ms: %d", ex->method.ptr, ex->uri.ptr, why,
-        ex->timeout_ms, ex->timeout_status);
+    lg_log_limited(&limits_of(ex)->late, LG_LOG_WARN, "server", "%s %s: %s after %u ms: %d",
+        ex->method.ptr, ex->uri.ptr, why, ex->timeout_ms, ex->timeout_status);
 }
 
 /* The handler has had its time. Its thread may own request and response still,
@@ -280,6 +286,11 @@ bool lg_exchange_body(struct lg_exchange *ex, const char *bytes, size_t len)
     return err == 0;
 }
 
+void lg_exchange_no_body(struct lg_exchange *ex)
+{
+    ex->body_ended = true;
+}
+
 bool lg_exchange_body_full(struct lg_exchange *ex)
 {
     pthread_mutex_lock(&ex->lock);
@@ -299,12 +310,12 @@ static void account(struct lg_exchange *ex, enum lg_level level, const char *why
     int status = ex->status_sent;
     size_t class = why || status < 100 || status > 599 ? 0 : (size_t)status / 100;
 
-    atomic_fetch_add_explicit(&slot->requests, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&slot->requests_total, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&slot->status[class], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&slot->running_time_us, took_us, memory_order_relaxed);
+    lg_shm_count(&slot->requests, 1);
+    lg_shm_count(&slot->requests_total, 1);
+    lg_shm_count(&slot->status[class], 1);
+    lg_shm_count(&slot->running_time_us, took_us);
     if (why || status == 500)
-        atomic_fetch_add_explicit(&slot->exceptions, 1, memory_order_relaxed);
+        lg_shm_count(&slot->exceptions, 1);
 
     bool wanted = options->log_requests || (options->log_4xx && status / 100 == 4) ||
                   (options->log_5xx && status / 100 == 5) ||
@@ -313,9 +324,11 @@ static void account(struct lg_exchange *ex, enum lg_level level, const char *why
         return;
     const char *uri = ex->uri.ptr ? ex->uri.ptr : "-";
     const char *method = ex->method.ptr ? ex->method.ptr : "-";
-    lg_log(level, "request", "%s \"%s %s\" %d %" PRId64 " bytes in %" PRIu64 ".%03u ms%s%s",
-        lg_conn_peer(ex->conn), method, uri, status, ex->sent, took_us / 1000,
-        (unsigned)(took_us % 1000), why ? ": cut short: " : "", why ? why : "");
+    struct lg_log_limit none = {0};
+    lg_log_limited(wanted || level != LG_LOG_ERROR ? &none : &limits_of(ex)->cut, level, "request",
+        "%s \"%s %s\" %d %" PRId64 " bytes in %" PRIu64 ".%03u ms%s%s", lg_conn_peer(ex->conn),
+        method, uri, status, ex->sent, took_us / 1000, (unsigned)(took_us % 1000),
+        why ? ": cut short: " : "", why ? why : "");
 }
 
 static void drop_answer(struct lg_exchange *ex)
@@ -338,11 +351,16 @@ void lg_exchange_orphan(struct lg_exchange *ex)
     bool halfway = ex->answering && !ex->ended;
     if (halfway && ex->conn)
         account(ex, LG_LOG_INFO, "the client went away");
-    pthread_mutex_lock(&ex->lock);
-    ex->conn = NULL;
-    ex->gone = true;
-    pthread_cond_broadcast(&ex->changed);
-    pthread_mutex_unlock(&ex->lock);
+    if (atomic_load_explicit(&ex->refs, memory_order_acquire) == 1) { /* the caller's */
+        ex->conn = NULL;
+        ex->gone = true;
+    } else {
+        pthread_mutex_lock(&ex->lock);
+        ex->conn = NULL;
+        ex->gone = true;
+        pthread_cond_broadcast(&ex->changed);
+        pthread_mutex_unlock(&ex->lock);
+    }
     if (halfway)
         drop_answer(ex);
     leave_park(ex); /* last: the caller has a reference of its own */

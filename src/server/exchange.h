@@ -94,6 +94,8 @@ void lg_exchange_orphan(struct lg_exchange *exchange);
 void lg_exchange_drained(struct lg_exchange *exchange);
 /* Bytes of the request body, or its end (len 0). False when memory is out. */
 bool lg_exchange_body(struct lg_exchange *exchange, const char *bytes, size_t len);
+/* There is none; before it is dispatched, while nobody else knows it. */
+void lg_exchange_no_body(struct lg_exchange *exchange);
 /* True while the handler has enough of the body to chew on. */
 bool lg_exchange_body_full(struct lg_exchange *exchange);
 /* Sends what the response now holds. Used for refusals as well. */

@@ -101,7 +101,7 @@ static void advance(struct lg_conn *conn, size_t written)
     size_t count = 0;
     out->bytes -= written;
     out->mark_ms = lg_worker_now_ms(conn->worker);
-    atomic_fetch_add_explicit(&conn->worker->setup->slot->tx_bytes, written, memory_order_relaxed);
+    lg_shm_count(&conn->worker->setup->slot->tx_bytes, written);
     while (written > 0) {
         size_t left = chunk_at(out, 0)->len - out->offset;
         if (written < left) {
@@ -161,19 +161,19 @@ static ssize_t write_now(struct lg_conn *conn, const uv_buf_t *bufs, unsigned n,
     const struct lg_chunk *first = chunk_at(out, 0);
     uv_os_fd_t fd = -1;
     ssize_t written;
-    if (!first->file && !more)
-        return uv_try_write(&conn->io.stream, bufs, n);
     if (uv_fileno(&conn->io.handle, &fd))
         return UV_EAGAIN;
     if (first->file) {
         off_t offset = first->file_offset + (off_t)out->offset;
         written = sendfile(fd, first->file - 1, &offset, first->len - out->offset);
-    } else { /* the file's bytes are to follow in the same packet */
+    } else { /* a file's bytes are to follow in the same packet */
         struct iovec vec[IOV_MAX_OUT];
         for (unsigned i = 0; i < n; i++)
             vec[i] = (struct iovec){bufs[i].base, bufs[i].len};
         const struct msghdr message = {.msg_iov = vec, .msg_iovlen = n};
-        written = sendmsg(fd, &message, MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL);
+        int flags = (more ? MSG_MORE : 0) | MSG_DONTWAIT | MSG_NOSIGNAL;
+        written =
+            n == 1 ? send(fd, bufs[0].base, bufs[0].len, flags) : sendmsg(fd, &message, flags);
     }
     if (written > 0)
         return written;

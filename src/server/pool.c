@@ -15,6 +15,7 @@ struct lg_lane {
     unsigned waiting, waiting_max;
     unsigned running, limit;
     unsigned overdue; /* of those running */
+    struct lg_lane_limits limits;
     char name[64];
 };
 
@@ -36,6 +37,11 @@ static uint64_t now_ms(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+struct lg_lane_limits *lg_pool_lane_limits(struct lg_lane *lane)
+{
+    return &lane->limits;
 }
 
 /* The next job that may run, and its lane moved to the back, so that lanes take

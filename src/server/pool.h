@@ -35,6 +35,12 @@ struct lg_lane *lg_pool_lane(
 /* The lane of those that choose none: as many as there are threads. */
 struct lg_lane *lg_pool_default_lane(struct lg_pool *pool);
 
+/* What is said about a lane's requests, not too often. */
+struct lg_lane_limits {
+    struct lg_log_limit late, cut;
+};
+struct lg_lane_limits *lg_pool_lane_limits(struct lg_lane *lane);
+
 /* Queues job->run in job->lane. 0, or -LG_E_BUSY when the lane's queue is full
  * or all it may run is overdue. Loop thread. */
 int lg_pool_submit(struct lg_pool *pool, struct lg_job *job) LG_MUST_USE;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define ACCEPT_PAUSE_MS 100
+#define FILES_WANTED    16384 /* 10,000 connections, and what plugins have open beside them */
 
 unsigned lg_worker_id(const struct lg_worker *worker)
 {
@@ -353,13 +354,23 @@ static int start_plugins(struct lg_worker *worker)
     return 0;
 }
 
-static void raise_file_limit(void)
+/* To the hard limit; where that is low, the first worker says so. */
+static void raise_file_limit(unsigned worker_id)
 {
     struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &files))
+        return;
+    if (files.rlim_cur < files.rlim_max) {
+        rlim_t soft = files.rlim_cur;
         files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files); /* fewer connections, then */
+        if (setrlimit(RLIMIT_NOFILE, &files))
+            files.rlim_cur = soft;
     }
+    if (files.rlim_cur < FILES_WANTED && worker_id == 1)
+        lg_log(LG_LOG_WARN, "server",
+            "the hard limit of open files is %llu: a worker holds fewer connections than that "
+            "(ulimit -Hn, or LimitNOFILE of the service; %d is good for 10000)",
+            (unsigned long long)files.rlim_cur, FILES_WANTED);
 }
 
 static int prepare(struct lg_worker *worker)
@@ -369,7 +380,7 @@ static int prepare(struct lg_worker *worker)
     int err = lg_server_options_read(setup->conf, &worker->options);
     if (err)
         return err;
-    raise_file_limit();
+    raise_file_limit(setup->id);
     signal(SIGPIPE, SIG_IGN); /* gfapi and libuv both write to sockets that may be gone */
     if (gethostname(worker->server_name, sizeof worker->server_name - 1))
         snprintf(worker->server_name, sizeof worker->server_name, "localhost");

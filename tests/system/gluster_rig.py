@@ -167,10 +167,11 @@ class EmbeddedBrick:
     """A brick without glusterd, and the volfile for its clients.
 
     `below` are more translators (type, {option: value}) right above the disk,
-    such as debug/error-gen.
+    such as debug/error-gen; `above` are more of the clients', such as
+    performance/io-cache.
     """
 
-    def __init__(self, name="emb", below=(), ping_timeout=5):
+    def __init__(self, name="emb", below=(), ping_timeout=5, above=()):
         need("glusterfsd")
         self.name = name
         self.folder = new_folder(name)
@@ -180,6 +181,7 @@ class EmbeddedBrick:
         self.port = free_port(self.address)
         self.child = None
         self.ping_timeout = ping_timeout
+        self.above = above
         os.mkdir(self.brick, 0o755)
         self.write(below)
         self.start()
@@ -219,7 +221,11 @@ class EmbeddedBrick:
             file.write(text)
         with open(self.volfile, "w", encoding="ascii") as file:
             file.write(volfile_part("c0", "protocol/client", client, []))
-            file.write(volfile_part("mdc", "performance/md-cache", {"cache-invalidation": "on"}, ["c0"]))
+            last = "c0"
+            for i, (kind, options) in enumerate(self.above):
+                file.write(volfile_part(f"a{i}", kind, options, [last]))
+                last = f"a{i}"
+            file.write(volfile_part("mdc", "performance/md-cache", {"cache-invalidation": "on"}, [last]))
 
     def start(self):
         volfile = os.path.join(self.folder, "brick.vol")
@@ -238,23 +244,28 @@ class EmbeddedBrick:
 
     def open_files(self):
         """Paths inside the brick that its process has open, the folder's own apart."""
-        folder = f"/proc/{self.child.pid}/fd"
-        found = []
-        for fd in os.listdir(folder):
-            try:
-                target = os.readlink(os.path.join(folder, fd))
-            except OSError:
-                continue
-            if target.startswith(self.brick + "/") and "/.glusterfs/" not in target + "/":
-                found.append(target)
-            elif target.startswith(self.brick + "/.glusterfs/") and is_gfid_link(target):
-                found.append(target)
-        return found
+        return open_files(self.child.pid, self.brick)
 
     def close(self):
         if self.child:
             self.child.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def open_files(pid, brick):
+    """What clients have open of a brick: each handle of theirs is a descriptor there."""
+    folder = f"/proc/{pid}/fd"
+    found = []
+    for fd in os.listdir(folder):
+        try:
+            target = os.readlink(os.path.join(folder, fd))
+        except OSError:
+            continue
+        if target.startswith(brick + "/") and "/.glusterfs/" not in target + "/":
+            found.append(target)
+        elif target.startswith(brick + "/.glusterfs/") and is_gfid_link(target):
+            found.append(target)
+    return found
 
 
 def is_gfid_link(path):

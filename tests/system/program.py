@@ -12,6 +12,8 @@ import subprocess
 import time
 import uuid
 
+from reports import reports
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("LEGATUS_BIN", TOP / "build/legatus")).resolve()
 BUILD = BINARY.parent
@@ -22,7 +24,8 @@ MARK = "LG_TEST_MARK"
 
 
 def environment(mark=None):
-    """Ours without what would be options to the program."""
+    """Ours without what would be options to the program. LEGATUS_TEST_PRELOAD is for it
+    alone: a sanitizer's runtime, which libgfapi's own libraries must find loaded first."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -30,6 +33,8 @@ def environment(mark=None):
     }
     if mark:
         clean[MARK] = mark
+    if preload := os.environ.get("LEGATUS_TEST_PRELOAD"):
+        clean["LD_PRELOAD"] = preload
     return clean
 
 
@@ -203,7 +208,8 @@ class Program:
                 except ProcessLookupError:
                     pass
         assert not left, f"left behind: {left}\n{self.log()}"
-        assert "AddressSanitizer" not in self.log() and "runtime error:" not in self.log(), self.log()
+        found = reports(self.log())
+        assert not found, "\n\n".join(found)
 
 
 def run(*arguments, folder=None, timeout=20, **kw):

@@ -15,7 +15,17 @@ import threading
 import time
 
 import pytest
-from gluster_rig import EmbeddedBrick, Serving, SingleGlusterd, free_port, need, run, wait_for
+from gluster_rig import (
+    Download,
+    EmbeddedBrick,
+    Serving,
+    SingleGlusterd,
+    free_port,
+    need,
+    open_files,
+    run,
+    wait_for,
+)
 from program import BUILD
 
 AGE = 1.0  # glusterfs-cache-age, s: the bound
@@ -251,12 +261,13 @@ def test_readers_see_what_was_written(brick, closing, upcall, processes, seconds
     last = {path: log[-1][2] for path, log in writer.versions.items()}
     for path, asked, _, _, digest in seen:
         assert asked < ended or digest == last[path]
+    wait_for("all closed", lambda: brick.open_files() == [], 5)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("upcall", ["off", "auto"])
-def test_readers_see_what_was_written_for_long(brick, closing, upcall):
-    test_readers_see_what_was_written(brick, closing, upcall, 2, seconds=60, files=1000)
+@pytest.mark.parametrize("upcall, processes", [("off", 1), ("off", 2), ("auto", 1), ("auto", 2)])
+def test_readers_see_what_was_written_for_long(brick, closing, upcall, processes):
+    test_readers_see_what_was_written(brick, closing, upcall, processes, seconds=60, files=1000)
 
 
 def test_large_files_are_whole_or_cut(brick, closing):
@@ -277,6 +288,35 @@ def test_large_files_are_whole_or_cut(brick, closing):
 
 
 # ---- when entries stop to hold -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change, cache", [("rewrite", "64m"), ("append", "0"), ("rewrite at the end", "64m")]
+)
+def test_streams_from_io_cache_are_whole_or_cut(closing, change, cache):
+    """io-cache answers reads without the file's times: nothing in them tells of a change."""
+    brick = closing(EmbeddedBrick("ioc", above=[("performance/io-cache", {"cache-size": "64MB"})]))
+    web = closing(serve(brick, f"glusterfs-cache = {cache}"))
+    web.connected()
+    writer = closing(Writer(brick))
+    size = 8 << 20
+    writer.replace("/f", size)
+    time.sleep(0.1)  # its time is another one than the change's
+    with Download(web.path, "/f") as download:
+        download.read(1 << 20)
+        if change == "rewrite":
+            writer.rewrite("/f")
+        elif change == "append":
+            writer.append("/f", 1000)
+        else:
+            writer.tell(f"write /f {size - 1000} 500", b"x" * 500)
+        time.sleep(1.1)  # as long as md-cache believes in times
+        download.read()
+        assert not download.complete
+    web.wait_log("GET /f.*cut short: .*the file changed while it was sent")
+    with Download(web.path, "/f") as download:
+        download.read()
+        assert download.complete
 
 
 def test_without_upcalls_one_look_up_a_second(brick, closing):
@@ -405,6 +445,27 @@ def test_after_idling_longer_than_bricks_remember(closing):
         assert get(web, "/f") == writer.now["/f"]
 
 
+@pytest.mark.long
+def test_after_three_idle_minutes(brick, closing):
+    """With the brick's own timeout, 60 s: it has forgotten us twice over."""
+    web = closing(serve_counted(brick))
+    writer = closing(Writer(brick))
+    for path in ("/idle", "/idle2"):
+        writer.replace(path, 100)
+        get(web, path)
+        writer.rewrite(path)
+    web.wait_log("tells about changes.*every 30 s")
+    assert get(web, "/idle") == writer.now["/idle"]
+    time.sleep(180)
+    writer.rewrite("/idle")
+    assert get(web, "/idle") == writer.now["/idle"]
+    # what was known three minutes ago is asked for just before it is written
+    assert get(web, "/idle2") == writer.now["/idle2"]
+    writer.rewrite("/idle2")
+    time.sleep(AGE + NOISE)
+    assert get(web, "/idle2") == writer.now["/idle2"]
+
+
 def test_a_failed_call_empties_the_mount(closing):
     brick = closing(EmbeddedBrick("gone"))
     web = closing(serve_counted(brick, "glusterfs-upcall = on"))
@@ -458,7 +519,7 @@ class CutBrick(EmbeddedBrick):
         run("ip", "netns", "del", self.space, check=False)
 
 
-def test_a_write_during_a_link_cut(closing):
+def test_a_write_during_a_link_cut(closing, seconds=3):
     brick = closing(CutBrick("cut"))
     web = closing(serve(brick, "glusterfs-upcall = on", "glusterfs-timeout = 1", prefix=brick.prefix))
     web.connected()
@@ -471,7 +532,7 @@ def test_a_write_during_a_link_cut(closing):
     old = writer.now["/f"]
     writer.rewrite("/f")
     cut = time.monotonic()
-    while time.monotonic() < cut + 3:
+    while time.monotonic() < cut + seconds:
         asked = time.monotonic()
         body = get(web, "/f")
         assert body == 504 or (body == old and asked - cut <= AGE + NOISE)
@@ -479,6 +540,11 @@ def test_a_write_during_a_link_cut(closing):
     brick.cut(False)
     wait_for("200", lambda: get(web, "/f") not in (503, 504), 15)
     assert get(web, "/f") == writer.now["/f"]
+
+
+@pytest.mark.long
+def test_a_write_during_a_long_link_cut(closing):
+    test_a_write_during_a_link_cut(closing, seconds=10)
 
 
 class Replicated:
@@ -500,21 +566,29 @@ class Replicated:
     def heal(self):
         self.pool.start_volume("rep", 4)
 
+    def open_files(self):
+        bricks = [self.pool.brick_folder("rep", i) for i in range(3)]
+        return [
+            path
+            for pid in self.pool.brick_pids("rep")
+            for folder in bricks
+            for path in open_files(pid, folder)
+        ]
+
     def close(self):
         self.pool.close()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("invalidation", ["off", "on"])
-def test_three_copies_one_killed_and_healed(closing, invalidation):
+def three_copies(closing, invalidation, processes, files, pace):
+    """A brick is killed after 5 * pace seconds and is back after 10 * pace."""
     volume = closing(Replicated(features__cache_invalidation=invalidation))
-    web = closing(serve_counted(volume, processes=2, threads=16))
+    web = closing(serve_counted(volume, processes=processes, threads=16))
     writer = closing(Writer(volume))
-    paths = [f"/{i}" for i in range(30)]
+    paths = [f"/{i}" for i in range(files)]
     for path in paths:
         writer.replace(path, random.randint(1, 100000))
     readers = [Reader(web, paths), Reader(web, paths[:3])]
-    steps = [(5, volume.kill_one), (10, volume.heal), (20, lambda: None)]
+    steps = [(5 * pace, volume.kill_one), (10 * pace, volume.heal), (20 * pace, lambda: None)]
     began = time.monotonic()
     for when, step in steps:
         while time.monotonic() < began + when:
@@ -528,6 +602,17 @@ def test_three_copies_one_killed_and_healed(closing, invalidation):
     troubled = [one for one in seen if one[3] == 503]
     assert len(troubled) < len(seen) / 50
     assert faults([one for one in seen if one[3] != 503], writer.versions, AGE + NOISE) == []
+    wait_for("all closed", lambda: volume.open_files() == [], 10, 0.5)
+
+
+def test_three_copies_one_killed_and_healed(closing):
+    three_copies(closing, "on", 1, 30, 0.4)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("invalidation, processes", [("off", 2), ("on", 1), ("on", 2)])
+def test_three_copies_one_killed_and_healed_for_long(closing, invalidation, processes):
+    three_copies(closing, invalidation, processes, 1000, 2)
 
 
 # ---- one fetch for many, bounds ------------------------------------------------------------------
@@ -623,6 +708,7 @@ def test_nothing_stays_open(brick, closing):
     wait_for("all closed", lambda: brick.open_files() == [], 5)
 
 
+@pytest.mark.measured
 def test_slow_downloads_fit_in_their_memory(brick, closing):
     web = closing(serve_counted(brick, "glusterfs-cache = 0", "glusterfs-memory = 4m"))
     writer = closing(Writer(brick))

@@ -16,6 +16,7 @@ from gluster_rig import (
     EmbeddedBrick,
     Serving,
     SingleGlusterd,
+    free_port,
     loopback_address,
     need,
     wait_for,
@@ -131,6 +132,96 @@ def test_bodies_that_stall_are_cut_off_and_logged(closing):
     with Download(web.path, "/big") as download:
         download.read()
         assert download.complete
+
+
+@pytest.mark.long
+def test_a_brick_that_hangs_at_start_is_found_when_it_goes_on(closing):
+    """glfs_init does not return for as long; the attempt that was given up makes it."""
+    brick = closing(EmbeddedBrick(ping_timeout=42))
+    write(brick, "f")
+    brick.pause()
+    try:
+        web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}"]))
+        web.wait_log('the bricks of volume "emb" (have kept us waiting|took no connection) for 1[0-9] s', 30)
+        assert web.status("/f") == 503
+    finally:
+        brick.resume()
+    web.wait_status("/f", 200, 15)
+    web.wait_log('volume "emb" connected')
+
+
+def move(brick):
+    """The brick is at another port from now on, and its volfile says so."""
+    brick.kill()
+    brick.port = free_port(brick.address)
+    brick.write()
+
+
+@pytest.mark.long
+def test_a_volume_that_moved_is_connected_anew(closing):
+    """gfapi would look for it at its old place for ever."""
+    brick = closing(EmbeddedBrick())
+    write(brick, "f")
+    write(brick, "big", os.urandom(32 << 20))
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}"]))
+    web.connected()
+    (worker,) = web.program.workers().values()
+    for _ in range(2):  # and once more: nothing of the first time is left
+        assert web.fetch("/f")[2] == b"hello"
+        with Download(web.path, "/big") as download:
+            download.read(1 << 20)
+            move(brick)
+            web.wait_status("/f", 503, 5)
+            write(brick, "f", b"moved")
+            brick.start()
+            download.read()
+            assert not download.complete
+        began = time.monotonic()
+        web.wait_status("/f", 200, 60, 0.5)
+        assert time.monotonic() - began > 20, "it was not the replacement that was tested"
+        assert web.fetch("/f")[2] == b"moved"  # nothing from before
+        with Download(web.path, "/big") as download:
+            download.read()
+            assert download.complete
+        wait_for("no open file", lambda: brick.open_files() == [], 10)
+        write(brick, "f")
+        time.sleep(1.5)
+    assert web.program.workers() == {1: worker}
+
+
+@pytest.mark.long
+def test_another_server_of_the_list_takes_over_for_good(closing):
+    """The volume's bricks went away with their glusterd; the next of the list has a volume
+    of that name, at other addresses."""
+    first, second = closing(SingleGlusterd()), closing(SingleGlusterd())
+    for pool, text in ((first, "first"), (second, "second")):
+        pool.create("v1")
+        client = closing(Client("v1", "tcp", pool.address, 24007))
+        client.write("/f", 0, text)
+    web = closing(Serving([mount(f"{first.address}:0;{second.address}:0")]))
+    web.connected()
+    assert web.fetch("/f")[2] == b"first"
+    first.child.stop()
+    for pid in first.pids():
+        os.kill(pid, signal.SIGKILL)
+    web.wait_status("/f", 503, 10)
+    web.wait_status("/f", 200, 60, 0.5)
+    assert web.fetch("/f")[2] == b"second"
+
+
+@pytest.mark.long
+def test_a_brick_that_is_away_for_long_is_the_same_again(closing):
+    brick = closing(EmbeddedBrick())
+    write(brick, "f")
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}"]))
+    web.connected()
+    assert web.status("/f") == 200
+    brick.kill()
+    web.wait_status("/f", 503, 5)
+    web.wait_log("is not connected, trying again", 60)  # the second session failed as well
+    brick.start()
+    web.wait_status("/f", 200, 20)
+    wait_for("no open file", lambda: brick.open_files() == [], 10)
 
 
 def test_a_short_hang_in_mid_body_is_waited_out(closing):
@@ -313,6 +404,25 @@ def test_a_stopped_volume_is_503_until_it_is_started(closing, glusterd):
     glusterd.cli("volume", "stop", "stops", "force")
     web.wait_status("/f", 503, 10)
     glusterd.start_volume("stops", 1)
+    web.wait_status("/f", 200, 20)
+
+
+def test_a_volume_stopped_in_mid_body_cuts_it_off(closing, glusterd):
+    glusterd.create("halt")
+    with open(os.path.join(glusterd.folder, "source"), "wb") as file:
+        file.write(os.urandom(64 << 20))
+    client = closing(Client("halt", "tcp", glusterd.address, 24007))
+    client.put(file.name, "/big")
+    client.write("/f", 0, "here")
+    web = closing(Serving([mount(f"{glusterd.address}:0", "halt")]))
+    web.connected()
+    with Download(web.path, "/big") as download:
+        download.read(1 << 20)
+        glusterd.cli("volume", "stop", "halt", "force")
+        download.read()
+        assert not download.complete
+    web.wait_log("GET /big.*cut short: ")
+    glusterd.start_volume("halt", 1)
     web.wait_status("/f", 200, 20)
 
 

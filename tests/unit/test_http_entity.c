@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 #include "http/entity.h"
+#include "http/head.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +16,8 @@
 #define EARLIER "Sun, 06 Nov 1994 08:49:36 GMT"
 #define LATER   "Sun, 06 Nov 1994 08:49:38 GMT"
 
-static const struct lg_http_entity file = {100, MTIME_S, "\"tag\"", "text/plain"};
+static const struct lg_http_entity file = {
+    .size = 100, .mtime_s = MTIME_S, .etag = "\"tag\"", .content_type = "text/plain"};
 
 struct row {
     const char *headers; /* "NAME=value\n" each */
@@ -252,7 +254,8 @@ static void test_methods(void **state)
 static void test_odd_entities(void **state)
 {
     (void)state;
-    const struct lg_http_entity empty = {0, MTIME_S, NULL, NULL};
+    const struct lg_http_entity empty = {
+        .size = 0, .mtime_s = MTIME_S, .etag = NULL, .content_type = NULL};
     const char *empty_200 = "200 0\nLast-Modified: " DATE
                             "\nAccept-Ranges: bytes\nContent-Type: application/octet-stream\n";
     expect(LG_METHOD_GET, &empty, "", NOW_S, empty_200);
@@ -261,27 +264,130 @@ static void test_odd_entities(void **state)
     expect(LG_METHOD_GET, &empty, "HTTP_IF_NONE_MATCH=\"tag\"\n", NOW_S, empty_200);
     expect(LG_METHOD_GET, &empty, "HTTP_IF_MATCH=\"tag\"\n", NOW_S, A412);
     expect(LG_METHOD_GET, &empty, "HTTP_IF_MATCH=*\n", NOW_S, empty_200);
-    const struct lg_http_entity weak = {1, MTIME_S, "W/\"t\"", "a/b"};
+    const struct lg_http_entity weak = {
+        .size = 1, .mtime_s = MTIME_S, .etag = "W/\"t\"", .content_type = "a/b"};
     expect(LG_METHOD_GET, &weak, "HTTP_IF_NONE_MATCH=\"t\"\n", NOW_S,
         "304 0\nETag: W/\"t\"\nLast-Modified: " DATE "\n");
     expect(LG_METHOD_GET, &weak, "HTTP_IF_MATCH=W/\"t\"\n", NOW_S, A412);
-    const struct lg_http_entity future = {1, NOW_S + 1, NULL, "a/b"};
+    const struct lg_http_entity future = {
+        .size = 1, .mtime_s = NOW_S + 1, .etag = NULL, .content_type = "a/b"};
     expect(
         LG_METHOD_GET, &future, "", NOW_S, "200 1\nAccept-Ranges: bytes\nContent-Type: a/b\n[0-0]");
-    const struct lg_http_entity huge = {INT64_MAX, MTIME_S, NULL, "a/b"};
+    const struct lg_http_entity huge = {
+        .size = INT64_MAX, .mtime_s = MTIME_S, .etag = NULL, .content_type = "a/b"};
     expect(LG_METHOD_GET, &huge, "HTTP_RANGE=bytes=9223372036854775806-\n", NOW_S,
         "206 1\nLast-Modified: " DATE "\nAccept-Ranges: bytes\nContent-Type: a/b\n"
         "Content-Range: bytes 9223372036854775806-9223372036854775806/9223372036854775807\n"
         "[9223372036854775806-9223372036854775806]");
 }
 
+/* What may be said besides: in every answer, in those that stand for the file,
+ * in those that carry bytes. */
+static void test_encoding_and_expiry(void **state)
+{
+    (void)state;
+    struct lg_http_entity it = {.size = 100,
+        .mtime_s = MTIME_S,
+        .etag = "\"tag\"",
+        .content_type = "text/css",
+        .encoding = "br",
+        .varies = "Accept-Encoding",
+        .expires = LG_HTTP_EXPIRES_FROM_NOW,
+        .expires_after_s = 3600};
+#define VARY  "Vary: Accept-Encoding\n"
+#define FRESH "Cache-Control: max-age=3600\nExpires: Tue, 14 Nov 2023 23:13:20 GMT\n"
+#define BR                                                                                         \
+    VALIDATORS "Accept-Ranges: bytes\n" VARY FRESH "Content-Encoding: br\nContent-Type: "          \
+               "text/css\n"
+    expect(LG_METHOD_GET, &it, "", NOW_S, "200 100\n" BR "[0-99]");
+    expect(LG_METHOD_HEAD, &it, "", NOW_S, "200 100\n" BR);
+    expect(LG_METHOD_GET, &it, "HTTP_RANGE=bytes=98-\n", NOW_S,
+        "206 2\n" BR "Content-Range: bytes 98-99/100\n[98-99]");
+    expect(
+        LG_METHOD_GET, &it, "HTTP_IF_NONE_MATCH=\"tag\"\n", NOW_S, "304 0\n" VALIDATORS VARY FRESH);
+    expect(LG_METHOD_GET, &it, "HTTP_IF_MATCH=\"other\"\n", NOW_S, "412 0\n" VARY);
+    expect(LG_METHOD_GET, &it, "HTTP_RANGE=bytes=100-\n", NOW_S,
+        "416 0\n"
+        "Accept-Ranges: bytes\n" VARY "Content-Range: bytes */100\n");
+    it.encoding = it.varies = NULL;
+    it.expires = LG_HTTP_EXPIRES_FROM_MTIME;
+    expect(LG_METHOD_GET, &it, "", MTIME_S + 600,
+        "200 100\n" VALIDATORS "Accept-Ranges: bytes\nCache-Control: max-age=3000\n"
+        "Expires: Sun, 06 Nov 1994 09:49:37 GMT\nContent-Type: text/css\n[0-99]");
+    expect(LG_METHOD_GET, &it, "", NOW_S, /* over long ago */
+        "200 100\n" VALIDATORS "Accept-Ranges: bytes\nCache-Control: max-age=0\n"
+        "Expires: Sun, 06 Nov 1994 09:49:37 GMT\nContent-Type: text/css\n[0-99]");
+}
+
+/* A head made before is the head that would have been made. */
+static void test_lines(void **state)
+{
+    (void)state;
+    static const struct lg_http_entity plain[] = {
+        {.size = 100, .mtime_s = MTIME_S, .etag = "\"tag\"", .content_type = "text/plain"},
+        {.size = 0, .mtime_s = MTIME_S},
+    };
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        struct lg_buf lines = {0};
+        struct lg_http_entity ready = plain[i];
+        assert_int_equal(lg_http_entity_lines(&ready, NOW_S, &lines), 0);
+        ready.lines = lines.ptr;
+        ready.lines_len = lines.len;
+        struct lg_buf heads[2] = {{0}};
+        for (size_t k = 0; k < 2; k++) {
+            struct lg_request request;
+            struct lg_response response = {0};
+            struct lg_http_plan plan;
+            struct lg_http_framing framing;
+            const struct lg_http_answer answer = {.http_minor = 1, .keep_alive = true};
+            lg_request_init(&request, 0);
+            request.method = LG_METHOD_GET;
+            assert_int_equal(lg_http_entity_answer(&request, k ? &ready : &plain[i], 1, NOW_S,
+                                 &request.arena, &response, &plan),
+                1);
+            assert_int_equal(plan.length, plain[i].size);
+            assert_int_equal(lg_http_head_render(&response, &answer, &heads[k], &framing), 0);
+            lg_request_free(&request);
+        }
+        assert_int_equal(heads[0].len, heads[1].len);
+        assert_memory_equal(heads[0].ptr, heads[1].ptr, heads[0].len);
+        lg_buf_free(&heads[0]);
+        lg_buf_free(&heads[1]);
+        lg_buf_free(&lines);
+    }
+    struct lg_buf none = {0};
+    const struct lg_http_entity future = {.size = 1, .mtime_s = NOW_S + 1, .content_type = "a/b"};
+    const struct lg_http_entity forged = {.size = 1, .mtime_s = MTIME_S, .etag = "\"a\r\nX: y\""};
+    assert_int_equal(lg_http_entity_lines(&future, NOW_S, &none), -LG_E_INVALID);
+    assert_int_equal(lg_http_entity_lines(&forged, NOW_S, &none), -LG_E_INVALID);
+    assert_int_equal(none.len, 0);
+    lg_buf_free(&none);
+}
+
+/* What changes from answer to answer is said beside them. */
+static void test_lines_and_expiry(void **state)
+{
+    (void)state;
+    static const char lines[] = "ETag: \"tag\"\r\nContent-Type: text/css\r\n";
+    const struct lg_http_entity it = {.size = 100,
+        .mtime_s = MTIME_S,
+        .etag = "\"tag\"",
+        .content_type = "text/css",
+        .varies = "Accept-Encoding",
+        .expires = LG_HTTP_EXPIRES_FROM_NOW,
+        .expires_after_s = 3600,
+        .lines = lines,
+        .lines_len = sizeof lines - 1};
+    expect(LG_METHOD_GET, &it, "", NOW_S, "200 100\n" VARY FRESH "[0-99]");
+}
+
 static void test_bad_entities(void **state)
 {
     (void)state;
     static const struct lg_http_entity bad[] = {
-        {-1, 0, NULL, NULL},
-        {1, 0, "\"a\r\nX: y\"", NULL},
-        {1, 0, NULL, "a/b\r\nX: y"},
+        {.size = -1, .mtime_s = 0, .etag = NULL, .content_type = NULL},
+        {.size = 1, .mtime_s = 0, .etag = "\"a\r\nX: y\"", .content_type = NULL},
+        {.size = 1, .mtime_s = 0, .etag = NULL, .content_type = "a/b\r\nX: y"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct lg_request request;
@@ -305,6 +411,9 @@ int main(void)
         cmocka_unit_test(test_if_range),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_odd_entities),
+        cmocka_unit_test(test_encoding_and_expiry),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_lines_and_expiry),
         cmocka_unit_test(test_bad_entities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

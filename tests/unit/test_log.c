@@ -143,6 +143,32 @@ static void child_lines_go_through_the_master(void **state)
     unlink(path);
 }
 
+static void one_line_a_second_and_how_many_more(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/legatus-log-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    struct lg_log_setup setup = {.path = path, .level = LG_LOG_INFO};
+    assert_int_equal(lg_log_open(&setup), 0);
+    struct lg_log_limit limit = {0};
+    struct lg_log_limit other = {0};
+    for (int i = 0; i < 100; i++)
+        lg_log_limited(&limit, LG_LOG_INFO, "test", "trouble %d", i);
+    lg_log_limited(&limit, LG_LOG_DEBUG, "test", "below the level: not counted");
+    lg_log_limited(&other, LG_LOG_INFO, "test", "other");
+    usleep(1010000);
+    lg_log_limited(&limit, LG_LOG_INFO, "test", "once more");
+    char text[32768];
+    slurp(path, text, sizeof text);
+    assert_non_null(strstr(text, "[test] trouble 0\n"));
+    assert_null(strstr(text, "trouble 1"));
+    assert_non_null(strstr(text, "[test] other\n"));
+    assert_non_null(strstr(text, "[test] once more (and 99 more like it before)\n"));
+    unlink(path);
+}
+
 static void a_full_pipe_never_blocks_and_is_told(void **state)
 {
     (void)state;
@@ -193,6 +219,7 @@ int main(void)
         cmocka_unit_test(json_is_valid_for_every_byte),
         cmocka_unit_test(packets_survive_and_bad_ones_are_refused),
         cmocka_unit_test(child_lines_go_through_the_master),
+        cmocka_unit_test(one_line_a_second_and_how_many_more),
         cmocka_unit_test(a_full_pipe_never_blocks_and_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
