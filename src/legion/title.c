@@ -45,8 +45,7 @@ static void rise(
     legion->ballot.unlord_retry_ms = 0;
     lg_phases_forget(&legion->phases, LG_PHASE_UNLORD);
     /* What is still undone of a title that lapsed keeps our lord hooks waiting no longer. */
-    if (legion->phases.running == LG_PHASE_UNLORD &&
-        lg_phases_kill(&legion->phases, LG_PHASE_NONE))
+    if (legion->phases.running == LG_PHASE_UNLORD && lg_phases_kill(&legion->phases, LG_PHASE_NONE))
         update->kill_hooks = true;
     state->title_s = legion->wall_ms / 1000 > 0 ? legion->wall_ms / 1000 : 1;
     /* The votes that made the first lease may be an interval old: new ones at once. */
