@@ -134,6 +134,25 @@ def test_bodies_that_stall_are_cut_off_and_logged(closing):
         assert download.complete
 
 
+def test_the_last_look_at_a_body_has_its_limit_too(closing):
+    cache = ("performance/io-cache", {"cache-timeout": "60"})
+    brick = closing(EmbeddedBrick(ping_timeout=42, above=[cache]))
+    write(brick, "big", os.urandom(8 << 20))
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}", "glusterfs-timeout = 200ms"]))
+    web.connected()
+    with Download(web.path, "/big") as first, Download(web.path, "/big") as download:
+        first.read(7 << 20)
+        first.drain(0.5)  # all of it is in gfapi's memory now, which needs no brick
+        brick.pause()
+        try:
+            download.read()
+        finally:
+            brick.resume()
+        assert (first.complete, download.complete) == (True, False)
+    web.wait_log("GET /big.*cut short: .*a look does not come back")
+    web.wait_status("/big", 200)
+
+
 @pytest.mark.long
 def test_a_brick_that_hangs_at_start_is_found_when_it_goes_on(closing):
     """glfs_init does not return for as long; the attempt that was given up makes it."""
