@@ -169,6 +169,23 @@ def test_a_brick_that_hangs_at_start_is_found_when_it_goes_on(closing):
     web.wait_log('volume "emb" connected')
 
 
+@pytest.mark.long
+def test_a_volfile_that_is_none_harms_nobody(closing, tmp_path):
+    """gfapi's log has a timer of two minutes, which outlives what it belongs to."""
+    brick = closing(EmbeddedBrick())
+    write(brick, "f")
+    empty = tmp_path / "empty.vol"
+    empty.write_text("")
+    mounts = [f"glusterfs-mount = mountpoint=/,{brick.mount}"]
+    mounts += [f"glusterfs-mount = mountpoint=/{i},volume=v,volfile={path}"
+               for i, path in enumerate((empty, tmp_path / "none.vol"))]  # fmt: skip
+    web = closing(Serving(mounts))
+    web.connected("/f")
+    time.sleep(130)
+    assert web.status("/f") == 200
+    assert "was killed" not in web.log()
+
+
 def move(brick):
     """The brick is at another port from now on, and its volfile says so."""
     brick.kill()
