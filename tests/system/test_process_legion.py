@@ -104,6 +104,18 @@ def test_hooks_that_run_are_waited_for(legatus, tmp_path):
     assert solo.hooks() == ["lord", "left", "death"]
 
 
+def test_hooks_of_a_reload_keep_what_they_are_told(legatus, tmp_path):
+    """The second of them starts when the configuration of the first is gone."""
+    told = "".join(
+        f"legion-unlord = solo cmd:sleep 0.3; echo told {number} $LEGION_NAME\n" for number in (1, 2))
+    solo = Solo(legatus, tmp_path, more=told).wait_hooks("lord")
+    text = solo.web.ini.read_text()
+    solo.web.ini.write_text(text.replace("quorum = solo 1", "quorum = solo 2"))
+    solo.web.signal(signal.SIGHUP)
+    solo.web.wait_log(r"told 1 solo$")
+    solo.web.wait_log(r"told 2 solo$")
+
+
 def test_a_killed_lord_is_stood_in_for_and_started_again(solo):
     os.kill(solo.pid(), signal.SIGKILL)
     solo.web.wait_log("the legion process .* was killed by signal 9")
