@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from socket import AF_UNIX, SOCK_DGRAM, SOCK_STREAM, socket
 
@@ -296,6 +297,12 @@ def test_only_root_and_the_own_user_are_heard(legion, tmp_path):
     assert answer.stderr == ("legatus legion resign: permission denied: expected root, or the user "
                              "of the legion process\n")
     node.wait_log(r"a command of user 65534 \(pid \d+\) is refused")
+    knock = ("import socket\nfor i in range(2000):\n with socket.socket(socket.AF_UNIX) as sock:\n"
+             f"  sock.connect('\\0{address[1:]}')")
+    at = time.time()
+    subprocess.run([sys.executable, "-c", knock], check=True, timeout=60, user=65534, group=65534)
+    assert "not Lord" in tell("resign", node.ini)[1]
+    assert node.log().count("is refused") <= 3 + time.time() - at  # it fills no disk
     # Nor does a user who has taken the name get to hear what we want.
     node.stop()
     with socket(AF_UNIX, SOCK_STREAM) as sock:
