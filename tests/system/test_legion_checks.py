@@ -305,9 +305,14 @@ def test_only_root_and_the_own_user_are_heard(legion, tmp_path):
     assert node.log().count("is refused") <= 3 + time.time() - at  # it fills no disk
     # Nor does a user who has taken the name get to hear what we want.
     node.stop()
-    with socket(AF_UNIX, SOCK_STREAM) as sock:
-        sock.bind("\0" + address[1:])
-        sock.listen()
+    take = ("import socket, sys\nwith socket.socket(socket.AF_UNIX) as sock:\n"
+            f" sock.bind('\\0{address[1:]}')\n sock.listen()\n print(flush=True)\n sys.stdin.read()")
+    with subprocess.Popen([sys.executable, "-c", take], user=65534, group=65534,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as thief:
+        thief.stdout.readline()
+        assert tell("maintenance", "on", node.ini) == (
+            2, f"legatus legion maintenance: {address} belongs to user 65534, neither root nor "
+               "you: not asked\n")
         second = legion.legatus(legion.text(0))
         second.wait_log(r"no operator can be heard at @legatus-\S+: Address already in use: another "
                         "instance has it: expected a legion-control of its own")
