@@ -139,12 +139,14 @@ def test_a_stopped_lord_loses_the_title_before_its_lease_ends(solo):
     solo.wait_hooks("lord", "unlord", "lord")
 
 
-def test_without_a_master_it_resigns(solo):
+def test_without_a_master_it_resigns(legatus, tmp_path):
+    solo = Solo(legatus, tmp_path, more="legion-unlord = solo signal:17\n").wait_hooks("lord")
     pid = solo.pid()
     solo.web.signal(signal.SIGKILL)
     solo.web.wait_exit()
     solo.wait_hooks("lord", "unlord", "death")
     wait_for("its end", lambda: pid not in marked(solo.web.mark), 5)
+    assert "signal:17 does not reach the master" in solo.web.log()
 
 
 def test_at_once_still_takes_the_address_away(legatus, tmp_path):
