@@ -139,6 +139,16 @@ def test_a_stopped_lord_loses_the_title_before_its_lease_ends(solo):
     solo.wait_hooks("lord", "unlord", "lord")
 
 
+def test_a_stopped_lord_loses_the_title_while_all_is_stopping(solo):
+    os.kill(solo.pid(), signal.SIGSTOP)
+    solo.web.signal(signal.SIGTERM)
+    began = time.monotonic()
+    wait_for("unlord", lambda: "unlord" in solo.hooks(), 5)
+    assert time.monotonic() - began < 1.5
+    assert solo.web.wait_exit(5) == 0
+    assert solo.hooks() == ["lord", "unlord"]
+
+
 def test_without_a_master_it_resigns(legatus, tmp_path):
     solo = Solo(legatus, tmp_path, more="legion-unlord = solo signal:17\n").wait_hooks("lord")
     pid = solo.pid()
