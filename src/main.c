@@ -31,19 +31,53 @@ static int print_text(int err, struct lg_buf *text)
     return ok ? 0 : 1;
 }
 
+static const char usage[] = "usage: legatus [OPTION...] [FILE.ini...]\n"
+                            "       legatus --check FILE.ini\n";
+static const char legion_usage[] =
+    "       legatus legion status [--why] FILE.ini|ADDRESS\n"
+    "       legatus legion resign FILE.ini|SOCKET [LEGION] [--for TIME]\n"
+    "       legatus legion maintenance on|off FILE.ini|SOCKET [LEGION]\n"
+    "       legatus legion-sim FILE.ini... [--nodes N] [--for TIME] [FAULT...]\n"
+    "       legatus legion-sim --replay FILE.ring.old FILE.ring\n\n";
+static const char faults_usage[] =
+    "Faults of legion-sim, nodes numbered from 1 in the order of the files:\n"
+    "  --kill|--crash|--stop|--resign N@TIME[+TIME]   --pause|--freeze N@TIME+TIME\n"
+    "  --partition A,B@TIME[+TIME]   --cut A-B@TIME[+TIME]   --loss P%   --latency TIME\n"
+    "  --hooks TIME   --grow|--grow-unprepared N@TIME\n"
+    "and --seed N, --json, --brief. TIME as in 90, 1.5s, 200ms, 10m, 1h.\n"
+    "See docs/legion-stories.md.\n";
+
 static int print_help(void)
 {
     struct lg_buf text = {0};
-    int err =
-        lg_buf_puts(&text, "usage: legatus [OPTION...] [FILE.ini...]\n"
-                           "       legatus --check FILE.ini\n"
-                           "       legatus legion status [--why] FILE.ini|ADDRESS\n"
-                           "       legatus legion resign FILE.ini|SOCKET [LEGION] [--for TIME]\n"
-                           "       legatus legion maintenance on|off FILE.ini|SOCKET [LEGION]\n"
-                           "       legatus legion-sim FILE.ini... [--nodes N] [--for TIME]\n"
-                           "       legatus legion-sim --replay FILE.ring.old FILE.ring\n\n");
+    int err = lg_buf_puts(&text, usage);
+    if (!err)
+        err = lg_buf_puts(&text, legion_usage);
     if (!err)
         err = lg_conf_help(&text);
+    return print_text(err, &text);
+}
+
+/* Does the command line (without the program's name) ask how to ask? */
+static bool wants_legion_help(int argc, const char *const *words)
+{
+    bool is_legion = strcmp(words[0], "legion") == 0;
+    if (!is_legion && strcmp(words[0], "legion-sim") != 0)
+        return false;
+    for (int i = 1; i < argc; i++)
+        if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0)
+            return true;
+    return is_legion && argc == 1;
+}
+
+static int print_legion_help(void)
+{
+    struct lg_buf text = {0};
+    int err = lg_buf_puts(&text, "usage: ");
+    if (!err)
+        err = lg_buf_puts(&text, legion_usage + strlen("usage: "));
+    if (!err)
+        err = lg_buf_puts(&text, faults_usage);
     return print_text(err, &text);
 }
 
@@ -205,10 +239,16 @@ static int simulate(int argc, const char *const *words)
 int main(int argc, char **argv)
 {
     const char *const *words = (const char *const *)argv + 1;
+    if (argc > 1 && wants_legion_help(argc - 1, words))
+        return print_legion_help();
     if (argc > 1 && lg_operate_is_asked(argc - 1, words))
         return lg_operate_run(argc - 1, words);
     if (argc > 1 && strcmp(words[0], "legion-sim") == 0)
         return simulate(argc - 2, words + 1);
+    if (argc > 1 && strcmp(words[0], "legion") == 0) {
+        fprintf(stderr, "legatus legion %s: expected status, resign or maintenance\n", words[1]);
+        return 2;
+    }
     if (has_word(argc, argv, "--help", "-h"))
         return print_help();
     if (has_word(argc, argv, "--version", NULL)) {

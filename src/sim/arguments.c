@@ -222,8 +222,8 @@ static int read_arguments(
                 return -LG_E_INVALID;
             command->files[command->file_count++] = argv[i];
         } else if (i + 1 == argc || !take_option(command, argv[i] + 2, lg_slice_of(argv[i + 1]))) {
-            snprintf(ret_error, LG_SIM_ERROR_SIZE, "legion-sim: %s %s: not understood", argv[i],
-                i + 1 == argc ? "" : argv[i + 1]);
+            snprintf(ret_error, LG_SIM_ERROR_SIZE, "legion-sim: %s%s%s: not understood, see --help",
+                argv[i], i + 1 == argc ? "" : " ", i + 1 == argc ? "" : argv[i + 1]);
             return -LG_E_INVALID;
         } else {
             i++;

@@ -161,7 +161,8 @@ def test_frozen_instance_finds_its_title_gone(legion):
         assert view(nodes[1])["epoch"] > epoch
         time.sleep(1)
     finally:
-        for pid in pids:
+        # The master last: it would kill a legion process that is still stopped.
+        for pid in sorted(pids, reverse=True):
             os.kill(pid, signal.SIGCONT)
     legion.story.wait("0 unlord")
     legion.story.wait("0 lord", count=2)

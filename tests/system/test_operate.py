@@ -92,3 +92,18 @@ def test_what_cannot_be_asked_says_why(legatus, tmp_path):
     assert status(web.ini).stdout == "it is in no legion\n"
     bare = run("legion", "status")
     assert bare.returncode == 1 and "expected an ini file" in bare.stderr
+
+
+@pytest.mark.parametrize("words", [("legion",), ("legion", "--help"), ("legion", "status", "--help"),
+                                   ("legion-sim", "-h")])
+def test_commands_explain_themselves(words):
+    told = run(*words)
+    assert told.returncode == 0 and told.stderr == ""
+    assert told.stdout.startswith("usage: legatus legion status")
+    assert "--partition A,B@TIME" in told.stdout
+
+
+def test_unknown_command_is_named():
+    told = run("legion", "stats")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "legion stats: expected status, resign or maintenance" in told.stderr
