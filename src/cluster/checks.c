@@ -91,7 +91,7 @@ static void start(
 
 /* What waits for a disk or a file system that hangs is not ended by SIGKILL: with
  * one more of that kind at each run there would soon be no process left for hooks.
- * But not for ever: where nobody reaps orphans, they seem to be there. */
+ * But not for ever: what is wrong with one may be over for the next. */
 static bool is_left(struct lg_check *check, int64_t now_ms)
 {
     bool is_gone = check->left && kill(-check->left, 0) < 0 && errno == ESRCH;

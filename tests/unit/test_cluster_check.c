@@ -174,7 +174,7 @@ static void a_command_that_stays_is_not_joined_by_another(void **state)
     assert_true(lg_checks_reaped(&checks, reap(check->pid), SIGKILL));
     lg_checks_tick(&checks, &env, 61499);
     assert_int_equal(check->pid, 0);
-    lg_checks_tick(&checks, &env, 61600); /* after a minute it may be that nobody reaps it */
+    lg_checks_tick(&checks, &env, 61600); /* after a minute another may try */
     assert_true(check->pid > 0);
     lg_checks_end(&checks);
     for (int i = 0; i < 2; i++)
