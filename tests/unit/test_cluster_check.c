@@ -142,7 +142,7 @@ static void a_command_that_stays_is_not_joined_by_another(void **state)
     struct lg_legion_plan plan = {.check_count = 1};
     struct lg_hook_env env = {.legion = "x"};
     plan.checks[0] = good("cmd:sleep 60 every 100ms timeout 100ms fall 3");
-    plan.checks[0].argument = LG_SLICE("sleep 60");
+    plan.checks[0].argument = LG_SLICE("exec sleep 60");
     lg_outputs_init(&outputs);
     struct lg_checks checks = {.outputs = &outputs, .legion = "x"};
     struct lg_check *check = &checks.all[0];
@@ -177,7 +177,7 @@ static void a_command_that_stays_is_not_joined_by_another(void **state)
     lg_checks_tick(&checks, &env, 61600); /* after a minute another may try */
     assert_true(check->pid > 0);
     lg_checks_end(&checks);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         (void)reap(-1);
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
     lg_outputs_close(&outputs);
