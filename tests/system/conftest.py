@@ -22,7 +22,7 @@ def starter(make_folder):
         folder.chmod(0o755)
         # pytest's own folder is for its user alone; workers may be others.
         for parent in folder.parents[:2]:
-            parent.chmod(0o711)
+            parent.chmod(parent.stat().st_mode | 0o011)
         program = Program.__new__(Program)
         programs.append(program)
         program.__init__(folder, text, **kw)

@@ -504,7 +504,7 @@ def test_an_unprivileged_master_warns_and_serves(legatus, tmp_path):
     ini = tmp_path / "a.ini"
     ini.write_text(f"[uwsgi]\nhttp-socket = 127.0.0.1:{port}\nuid = www-data\ncap = net_admin\n")
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
+        parent.chmod(parent.stat().st_mode | 0o055)
     # A copy: the build may lie where only its owner gets in.
     binary = shutil.copy(BINARY, tmp_path)
     done = subprocess.run(
