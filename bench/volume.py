@@ -1,4 +1,4 @@
-"""A GlusterFS volume of one brick, under a glusterd of our own on loopback.
+"""A GlusterFS volume of one brick or of replicas, under a glusterd of our own on loopback.
 
 All state lives in one folder; every process is known by its pid.
 SPDX-License-Identifier: Apache-2.0
@@ -40,12 +40,15 @@ def wait_until(what, condition, seconds):
 class Volume:
     """Up after construction; `close` stops it and leaves only its folder."""
 
-    def __init__(self, folder, address, name, settings=()):
+    def __init__(self, folder, address, name, settings=(), replicas=1):
         self.folder = pathlib.Path(folder)
         self.address, self.port, self.name = address, 24007, name
-        self.brick = self.folder / "brick"
-        for part in ("lib", "run", "log", "brick"):
+        self.brick = self.folder / "brick"  # the first, which has all files
+        self.folders = [self.brick, *(self.folder / f"brick{i}" for i in range(1, replicas))]
+        for part in ("lib", "run", "log"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
+        for brick in self.folders:
+            brick.mkdir(exist_ok=True)
         config = self.folder / "glusterd.vol"
         config.write_text(GLUSTERD_VOL.format(folder=self.folder, address=address))
         self.glusterd = subprocess.Popen(
@@ -55,11 +58,15 @@ class Volume:
         )
         try:
             wait_until("glusterd", lambda: self.cli("volume", "list") is not None, 30)
-            self.must("volume", "create", name, f"{address}:{self.brick}", "force")
+            bricks = [f"{address}:{brick}" for brick in self.folders]
+            kind = ["replica", str(replicas)] if replicas > 1 else []
+            self.must("volume", "create", name, *kind, *bricks, "force")
+            if replicas > 1:  # the daemon asks localhost, where this glusterd is not
+                settings = ("cluster.self-heal-daemon=off", *settings)
             for setting in settings:
                 self.must("volume", "set", name, *setting.split("=", 1))
             self.must("volume", "start", name)
-            wait_until("the brick", self.is_online, 30)
+            wait_until("the bricks", self.is_online, 30)
         except BaseException:
             self.close()
             raise
@@ -79,17 +86,18 @@ class Volume:
             raise RuntimeError(f"gluster {' '.join(arguments)}: {self.said.strip()}")
 
     def is_online(self):
-        return "<status>1</status>" in (self.cli("volume", "status", self.name, "--xml") or "")
+        status = self.cli("volume", "status", self.name, "--xml") or ""
+        return status.count("<status>1</status>") >= len(self.folders)
 
     def bricks(self):
         """{pid: arguments} of the processes that glusterd has started for this volume."""
-        found = {}
+        found, ours = {}, {str(brick) for brick in self.folders}
         for path in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 command = (path / "cmdline").read_text().split("\0")
             except (OSError, ValueError):
                 continue
-            if command[0].endswith("glusterfsd") and str(self.brick) in command:
+            if command[0].endswith("glusterfsd") and not ours.isdisjoint(command):
                 found[int(path.name)] = command
         return found
 
@@ -99,8 +107,9 @@ class Volume:
             pathlib.Path(command[command.index("-S") + 1])
             for command in self.bricks().values() if "-S" in command
         ]
-        log = str(self.brick).strip("/").replace("/", "-") + ".log"
-        left.append(pathlib.Path("/var/log/glusterfs/bricks", log))
+        for brick in self.folders:
+            log = str(brick).strip("/").replace("/", "-") + ".log"
+            left.append(pathlib.Path("/var/log/glusterfs/bricks", log))
         self.cli("volume", "stop", self.name, "force")
         self.glusterd.terminate()
         try:

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LEFT_MS 60000 /* for a killed command to go, before the next one starts */
+
 _Static_assert(LG_CHECK_WELL == LG_SHM_CHECK_WELL, "what the master reads");
 
 static uint64_t monotonic_ms(void)
@@ -87,11 +89,36 @@ static void start(
     take(checks, check, false);
 }
 
+/* What waits for a disk or a file system that hangs is not ended by SIGKILL: with
+ * one more of that kind at each run there would soon be no process left for hooks.
+ * But not for ever: what is wrong with one may be over for the next. */
+static bool is_left(struct lg_check *check, int64_t now_ms)
+{
+    bool is_gone = check->left && kill(-check->left, 0) < 0 && errno == ESRCH;
+    if (is_gone || now_ms >= check->kill_ms + LEFT_MS)
+        check->left = 0;
+    return check->left != 0;
+}
+
+static void wait_for_end(struct lg_checks *checks, struct lg_check *check, int64_t now_ms)
+{
+    int64_t mercy_ms = check->kill_ms + check->plan.every_ms;
+    if (now_ms < mercy_ms) { /* it was killed this moment */
+        check->due_ms = mercy_ms;
+        return;
+    }
+    snprintf(check->result, sizeof check->result, "took longer than %lld ms, and cannot be ended",
+        (long long)check->plan.timeout_ms);
+    take(checks, check, false);
+}
+
 static void run(
     struct lg_checks *checks, struct lg_check *check, const struct lg_hook_env *env, int64_t now_ms)
 {
     check->due_ms = now_ms + check->plan.every_ms;
-    if (check->plan.kind == LG_CHECK_CMD)
+    if (is_left(check, now_ms))
+        wait_for_end(checks, check, now_ms);
+    else if (check->plan.kind == LG_CHECK_CMD)
         start(checks, check, env, now_ms);
     else if (check->plan.kind == LG_CHECK_WORKERS)
         take(checks, check, look_at_workers(checks, check));
@@ -141,6 +168,7 @@ bool lg_checks_reaped(struct lg_checks *checks, pid_t pid, int status)
     if (!check)
         return false;
     check->pid = 0;
+    check->left = check->timed_out ? pid : 0;
     kill(-pid, SIGKILL); /* what it left behind: the next one would meet it */
     if (checks->ended)
         return true;

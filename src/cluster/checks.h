@@ -11,8 +11,9 @@ struct lg_check {
     struct lg_check_plan plan; /* its texts are the cluster plan's */
     struct lg_check_state state;
     pid_t pid;       /* of the command that runs; 0 = none */
+    pid_t left;      /* process group of the last one, killed and not yet gone; 0 = none */
     int64_t due_ms;  /* of the next run, CLOCK_BOOTTIME */
-    int64_t kill_ms; /* of the one that runs */
+    int64_t kill_ms; /* of the one that runs, or ran last */
     bool timed_out;
     int64_t changed_s; /* Unix time */
     char result[sizeof((struct lg_shm_check *)0)->result];

@@ -326,8 +326,8 @@ static void take_client(struct lg_control *control, int fd, int64_t now_ms)
         return;
     }
     if (!allowed)
-        lg_log(LG_LOG_WARN, "legion", "a command of user %d (pid %d) is refused", (int)peer.uid,
-            (int)peer.pid);
+        lg_log_limited(&control->refusals, LG_LOG_WARN, "legion",
+            "a command of user %d (pid %d) is refused", (int)peer.uid, (int)peer.pid);
     tell(&refused, allowed ? "failed too many commands at a time"
                            : "denied permission denied: expected root, or the user of the legion "
                              "process");

@@ -10,6 +10,7 @@
 #define LG_CLUSTER_CONTROL_H
 
 #include "cluster/plan.h"
+#include "legatus/plugin.h"
 
 #include <poll.h>
 
@@ -36,6 +37,7 @@ struct lg_control {
     int fd; /* -1 = closed */
     char address[LG_CONTROL_SIZE];
     struct lg_control_client clients[LG_CONTROL_CLIENTS_MAX];
+    struct lg_log_limit refusals; /* anybody can knock at an @name, and as often as he likes */
 };
 
 void lg_control_init(struct lg_control *control);

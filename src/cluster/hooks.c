@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,15 @@ static _Noreturn void end_like(pid_t shell)
     _exit(EXEC_FAILED);
 }
 
+/* Before all others, where we may: on a busy machine the unlord hooks, which somebody
+ * else runs when our parent has died, would begin while we wait for our turn to end
+ * the lord hook. We only ever wait. */
+static void come_first(void)
+{
+    struct sched_param param = {.sched_priority = sched_get_priority_min(SCHED_RR)};
+    (void)sched_setscheduler(0, SCHED_RR, &param);
+}
+
 /* Leads the hook's group and runs nothing itself: an orphan must not finish what
  * others undo, and a death signal reaches one process only, not what the shell has
  * started. So this one gets it, and ends the group. */
@@ -115,6 +125,7 @@ static _Noreturn void run_child(
         _exit(EXEC_FAILED);
     if (shell == 0)
         run_shell(command, env, out_fd);
+    come_first();
     close_range(0, ~0U, 0);
     end_like(shell);
 }

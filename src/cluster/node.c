@@ -638,9 +638,10 @@ static bool same_setup(const struct lg_legion_setup *a, const struct lg_legion_s
 }
 
 static void tell_core(
-    struct lg_node *node, const struct lg_legion_plan *plan, const struct lg_cluster_plan *all)
+    struct lg_node *node, const struct lg_legion_plan *old, const struct lg_cluster_plan *all)
 {
-    struct lg_legion_setup before = setup_of(node, node->plan, &node->cluster->plan);
+    const struct lg_legion_plan *plan = node->plan;
+    struct lg_legion_setup before = setup_of(node, old, &node->cluster->plan);
     struct lg_legion_setup setup = setup_of(node, plan, all);
     struct lg_legion_event event = {.kind = LG_EVENT_RECONFIGURE,
         .setup = &setup,
@@ -666,13 +667,14 @@ void lg_node_change(
         lg_seal_change(node->seal, plan->secrets, plan->secret_count))
         lg_log(LG_LOG_ERROR, "legion", "%s: the new secrets cannot be used", plan->name);
     lg_links_set(&node->links, plan);
+    const struct lg_legion_plan *old = node->plan;
+    node->plan = plan; /* hooks that the core starts keep its texts */
     if (node->legion) {
         node->runner.plan = node->member_runner.plan = plan;
         node->runner.timeout_ms = node->member_runner.timeout_ms = all->hook_timeout_ms;
         lg_scrolls_limit(&node->scrolls, all->scroll_max, all->scrolls_max);
-        tell_core(node, plan, all);
+        tell_core(node, old, all);
     }
-    node->plan = plan;
     if (!node->legion)
         return;
     prepare_state(node);

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -43,6 +44,9 @@ static bool open_fds(struct loop *loop)
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGHUP);
     signal(SIGCHLD, SIG_DFL);
+    /* What a killed hook or check leaves is ours to reap: not every process 1 does, and
+     * a check that was killed is waited for (checks.c). */
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (sigprocmask(SIG_SETMASK, &set, NULL) != 0)
         return false;
     loop->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

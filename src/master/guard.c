@@ -162,25 +162,28 @@ static struct due title_due(const struct master *master)
     return due;
 }
 
-static void start_again(struct master *master, int64_t now_ms)
+/* Not while unlord hooks run: a lord hook must not overtake them. */
+int64_t lg_guard_start_at(const struct master *master)
 {
-    struct legion_process *legion = &master->legion;
-    /* Not while unlord hooks run: a lord hook must not overtake them. */
-    bool is_due = master->cluster && legion->retry_ms && legion->retry_ms <= now_ms &&
-                  lg_guard_rescues(master) == 0;
-    if (is_due && lg_guard_start(master) < 0) {
-        lg_log(LG_LOG_ERROR, "master", "cannot fork the legion process: %s", strerror(errno));
-        legion->retry_ms = now_ms + LG_SETTLED_MS;
-    }
+    const struct legion_process *legion = &master->legion;
+    bool waits =
+        master->cluster && legion->pid == 0 && legion->retry_ms && lg_guard_rescues(master) == 0;
+    return waits ? legion->retry_ms : INT64_MAX;
+}
+
+void lg_guard_start_due(struct master *master, int64_t now_ms)
+{
+    if (lg_guard_start_at(master) > now_ms || lg_guard_start(master) == 0)
+        return;
+    lg_log(LG_LOG_ERROR, "master", "cannot fork the legion process: %s", strerror(errno));
+    master->legion.retry_ms = now_ms + LG_SETTLED_MS;
 }
 
 void lg_guard_tick(struct master *master, int64_t now_ms)
 {
     struct legion_process *legion = &master->legion;
-    if (legion->pid == 0) {
-        start_again(master, now_ms);
+    if (legion->pid == 0)
         return;
-    }
     /* Stopped or hung with a title: it cannot give it back, so it must die and
      * we run its unlord hooks. Hung is what stays late while we ourselves run: a
      * host that slept, or was stopped as a whole, gives it back by itself. */
@@ -225,19 +228,13 @@ unsigned lg_guard_rescues(const struct master *master)
 
 int64_t lg_guard_due(const struct master *master, int64_t now_ms)
 {
-    if (!master->cluster)
+    if (!master->legion.pid || master->legion.killed)
         return INT64_MAX;
-    if (master->legion.pid && master->legion.killed)
+    /* A title that is new, or ends sooner, is a call (shm/calls.h). */
+    struct due due = title_due(master);
+    if (due.left_ms == INT64_MAX)
         return INT64_MAX;
-    if (master->legion.pid) {
-        /* A title that is new, or ends sooner, is a call (shm/calls.h). */
-        struct due due = title_due(master);
-        if (due.left_ms == INT64_MAX)
-            return INT64_MAX;
-        if (due.left_ms > 0)
-            return now_ms + due.left_ms;
-        return (master->legion.late_ms ? master->legion.late_ms : now_ms) + due.patience_ms;
-    }
-    bool waits = master->legion.retry_ms && lg_guard_rescues(master) == 0;
-    return waits ? master->legion.retry_ms : INT64_MAX;
+    if (due.left_ms > 0)
+        return now_ms + due.left_ms;
+    return (master->legion.late_ms ? master->legion.late_ms : now_ms) + due.patience_ms;
 }

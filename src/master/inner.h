@@ -170,6 +170,10 @@ int64_t lg_workers_due(const struct master *master);
 
 int lg_guard_start(struct master *master) LG_MUST_USE; /* 0 also when there is no legion */
 void lg_guard_reap(struct master *master, int status);
+/* Starts it again when its time has come. */
+void lg_guard_start_due(struct master *master, int64_t now_ms);
+int64_t lg_guard_start_at(const struct master *master); /* INT64_MAX = not at all */
+/* Ends one that does not give its title up in time, also while all is stopping. */
 void lg_guard_tick(struct master *master, int64_t now_ms);
 bool lg_guard_reap_rescue(struct master *master, pid_t pid, int status);
 unsigned lg_guard_rescues(const struct master *master);

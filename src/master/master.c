@@ -265,7 +265,8 @@ static int wait_ms(const struct master *master, int64_t now_ms)
     if (master->deadline_ms)
         due = sooner(due, master->deadline_ms);
     if (may_start(master))
-        due = sooner(due, lg_guard_due(master, now_ms));
+        due = sooner(due, lg_guard_start_at(master));
+    due = sooner(due, lg_guard_due(master, now_ms));
     if (master->notify.watchdog_ms)
         due = sooner(due, master->notify.next_alive_ms);
     if (master->now.harakiri_ms || master->old.harakiri_ms)
@@ -312,8 +313,9 @@ static void run_loop(struct master *master)
         int64_t now_ms = lg_now_ms();
         if (may_start(master)) {
             lg_workers_start_due(master, now_ms);
-            lg_guard_tick(master, now_ms);
+            lg_guard_start_due(master, now_ms);
         }
+        lg_guard_tick(master, now_ms);
         lg_notify_alive(&master->notify, now_ms);
         poll_once(master);
         lg_log_drain(master->log_fds[1]); /* before we speak of the one who said it */

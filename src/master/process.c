@@ -57,6 +57,8 @@ void lg_drop_master_fds(struct master *master)
 {
     close(master->signal_fd);
     close(master->log_fds[1]);
+    if (master->shm)
+        lg_calls_leave(master->shm);
     if (master->legion.guard_fd >= 0)
         close(master->legion.guard_fd);
     lg_notify_close(&master->notify);

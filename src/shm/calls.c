@@ -38,7 +38,15 @@ int lg_call_send(struct lg_shm *shm, const struct lg_call *call)
     return errno == EAGAIN || errno == ENOBUFS ? -LG_E_LIMIT : -LG_E_SYS;
 }
 
-int lg_call_fd(const struct lg_shm *shm)
+void lg_calls_leave(struct lg_shm *shm)
+{
+    int *fds = lg_shm_call_fds(shm);
+    if (fds[1] >= 0)
+        close(fds[1]);
+    fds[1] = -1;
+}
+
+int lg_call_fd(struct lg_shm *shm)
 {
     return lg_shm_call_fds(shm)[1];
 }

@@ -31,8 +31,11 @@ struct lg_call {
 /* Any process: tells the master. Never blocks. 0; -LG_E_LIMIT when too many wait;
  * -LG_E_SYS when the master is gone. */
 int lg_call_send(struct lg_shm *shm, const struct lg_call *call) LG_MUST_USE;
+/* Child: lets go of the master's end, where calls are not its to take, and which
+ * would hide that the master is gone. */
+void lg_calls_leave(struct lg_shm *shm);
 /* Master: readable when a call waits. */
-int lg_call_fd(const struct lg_shm *shm);
+int lg_call_fd(struct lg_shm *shm);
 /* Master: takes one. False when none waits. */
 bool lg_call_take(struct lg_shm *shm, struct lg_call *ret_call);
 

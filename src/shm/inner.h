@@ -7,6 +7,6 @@
 
 int lg_calls_open(int ret_fds[2]) LG_MUST_USE; /* children write to the first */
 void lg_calls_close(const int fds[2]);         /* -1 is none */
-const int *lg_shm_call_fds(const struct lg_shm *shm);
+int *lg_shm_call_fds(struct lg_shm *shm);
 
 #endif

@@ -71,7 +71,7 @@ int lg_shm_new(unsigned workers, unsigned legions, struct lg_shm **ret_shm)
     return 0;
 }
 
-const int *lg_shm_call_fds(const struct lg_shm *shm)
+int *lg_shm_call_fds(struct lg_shm *shm)
 {
     return shm->call_fds;
 }

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from socket import AF_UNIX, SOCK_DGRAM, SOCK_STREAM, socket
 
@@ -296,11 +297,22 @@ def test_only_root_and_the_own_user_are_heard(legion, tmp_path):
     assert answer.stderr == ("legatus legion resign: permission denied: expected root, or the user "
                              "of the legion process\n")
     node.wait_log(r"a command of user 65534 \(pid \d+\) is refused")
+    knock = ("import socket\nfor i in range(2000):\n with socket.socket(socket.AF_UNIX) as sock:\n"
+             f"  sock.connect('\\0{address[1:]}')")
+    at = time.time()
+    subprocess.run([sys.executable, "-c", knock], check=True, timeout=60, user=65534, group=65534)
+    assert "not Lord" in tell("resign", node.ini)[1]
+    assert node.log().count("is refused") <= 3 + time.time() - at  # it fills no disk
     # Nor does a user who has taken the name get to hear what we want.
     node.stop()
-    with socket(AF_UNIX, SOCK_STREAM) as sock:
-        sock.bind("\0" + address[1:])
-        sock.listen()
+    take = ("import socket, sys\nwith socket.socket(socket.AF_UNIX) as sock:\n"
+            f" sock.bind('\\0{address[1:]}')\n sock.listen()\n print(flush=True)\n sys.stdin.read()")
+    with subprocess.Popen([sys.executable, "-c", take], user=65534, group=65534,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as thief:
+        thief.stdout.readline()
+        assert tell("maintenance", "on", node.ini) == (
+            2, f"legatus legion maintenance: {address} belongs to user 65534, neither root nor "
+               "you: not asked\n")
         second = legion.legatus(legion.text(0))
         second.wait_log(r"no operator can be heard at @legatus-\S+: Address already in use: another "
                         "instance has it: expected a legion-control of its own")

@@ -21,7 +21,7 @@ from relay_rig import Cbc, WallClock
 from trio_rig import AEAD, CBC, FREQ, SLACK, TAKE, TOLERANCE, Rows, kill_all
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")
-AT_ONCE = 14  # rows
+AT_ONCE = 9  # rows
 FAIL_OVER = TOLERANCE + FREQ + SLACK
 ELECT = 2 * TOLERANCE + 6 * FREQ + SLACK  # whatever happened before
 ROWS = Rows(AT_ONCE)
@@ -486,7 +486,7 @@ def small_and_garbage(trio):
     return {"garbage packets": sent, "log lines": len(lines), "counted": counted, "in s": took}
 
 
-both("strangers")(small_and_garbage)
+both("strangers", busy=True)(small_and_garbage)
 
 
 def replayed(trio, seconds=None):
@@ -565,8 +565,8 @@ def spliced(trio):
     return {"spliced packets": count}
 
 
-row(CBC, "splice_cbc")(spliced)
-row(CBC, "splice_cbc_off", more="legion-safe = off\n")(spliced)
+row(CBC, "splice_cbc", busy=True)(spliced)
+row(CBC, "splice_cbc_off", busy=True, more="legion-safe = off\n")(spliced)
 
 
 def bit_flips(trio):
@@ -601,7 +601,7 @@ def bit_flips(trio):
     return {"altered packets": sum(places.values())}
 
 
-both("bit_flips")(bit_flips)
+both("bit_flips", busy=True)(bit_flips)
 
 
 @row(CBC)

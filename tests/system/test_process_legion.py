@@ -104,6 +104,18 @@ def test_hooks_that_run_are_waited_for(legatus, tmp_path):
     assert solo.hooks() == ["lord", "left", "death"]
 
 
+def test_hooks_of_a_reload_keep_what_they_are_told(legatus, tmp_path):
+    """The second of them starts when the configuration of the first is gone."""
+    told = "".join(
+        f"legion-unlord = solo cmd:sleep 0.3; echo told {number} $LEGION_NAME\n" for number in (1, 2))
+    solo = Solo(legatus, tmp_path, more=told).wait_hooks("lord")
+    text = solo.web.ini.read_text()
+    solo.web.ini.write_text(text.replace("quorum = solo 1", "quorum = solo 2"))
+    solo.web.signal(signal.SIGHUP)
+    solo.web.wait_log(r"told 1 solo$")
+    solo.web.wait_log(r"told 2 solo$")
+
+
 def test_a_killed_lord_is_stood_in_for_and_started_again(solo):
     os.kill(solo.pid(), signal.SIGKILL)
     solo.web.wait_log("the legion process .* was killed by signal 9")
@@ -127,12 +139,24 @@ def test_a_stopped_lord_loses_the_title_before_its_lease_ends(solo):
     solo.wait_hooks("lord", "unlord", "lord")
 
 
-def test_without_a_master_it_resigns(solo):
+def test_a_stopped_lord_loses_the_title_while_all_is_stopping(solo):
+    os.kill(solo.pid(), signal.SIGSTOP)
+    solo.web.signal(signal.SIGTERM)
+    began = time.monotonic()
+    wait_for("unlord", lambda: "unlord" in solo.hooks(), 5)
+    assert time.monotonic() - began < 1.5
+    assert solo.web.wait_exit(5) == 0
+    assert solo.hooks() == ["lord", "unlord"]
+
+
+def test_without_a_master_it_resigns(legatus, tmp_path):
+    solo = Solo(legatus, tmp_path, more="legion-unlord = solo signal:17\n").wait_hooks("lord")
     pid = solo.pid()
     solo.web.signal(signal.SIGKILL)
     solo.web.wait_exit()
     solo.wait_hooks("lord", "unlord", "death")
     wait_for("its end", lambda: pid not in marked(solo.web.mark), 5)
+    assert "signal:17 does not reach the master" in solo.web.log()
 
 
 def test_at_once_still_takes_the_address_away(legatus, tmp_path):
@@ -190,6 +214,17 @@ def test_realtime_is_for_the_legion_process_alone(legatus, tmp_path):
     solo.web.wait_log("the new legion options are in use")
     wait_for("ordinary", lambda: policy(solo.pid()) == 0)
     assert proc_status(solo.pid())["VmLck"].split()[0] == "0"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes CAP_SYS_NICE")
+def test_who_ends_an_orphaned_hook_comes_first(legatus, tmp_path):
+    """The hook itself is ordinary."""
+    pids = tmp_path / "pids"
+    Solo(legatus, tmp_path, more=f"legion-lord = solo cmd:echo $PPID $$ >{pids}; sleep 5\n")
+    keeper, shell = wait_for(
+        "both", lambda: pids.exists() and [int(pid) for pid in pids.read_text().split()])
+    wait_for("its place", lambda: policy(keeper) == 2)
+    assert policy(shell) == 0
 
 
 def test_realtime_that_is_not_permitted_is_said(legatus, tmp_path):

@@ -1,12 +1,16 @@
 /* Health checks: what their options say, word for word, and what results in a row
  * come to.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "cluster/check.h"
+#include "cluster/checks.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -115,12 +119,77 @@ static void verdicts(void **state)
     story("-+-+", 1, 1, "uwuw");
 }
 
+/* ---- What does not end -------------------------------------------------------------- */
+
+static pid_t reap(pid_t pid)
+{
+    int status;
+    pid_t reaped = -1;
+    for (int i = 0; i < 500 && reaped <= 0; i++) {
+        reaped = waitpid(pid, &status, WNOHANG);
+        if (reaped <= 0)
+            usleep(10000);
+    }
+    assert_true(reaped > 0);
+    return reaped;
+}
+
+/* SIGKILL does not end what hangs in the kernel. Here it is an orphan that nobody reaps. */
+static void a_command_that_stays_is_not_joined_by_another(void **state)
+{
+    (void)state;
+    struct lg_outputs outputs;
+    struct lg_legion_plan plan = {.check_count = 1};
+    struct lg_hook_env env = {.legion = "x"};
+    plan.checks[0] = good("cmd:sleep 60 every 100ms timeout 100ms fall 3");
+    plan.checks[0].argument = LG_SLICE("exec sleep 60");
+    lg_outputs_init(&outputs);
+    struct lg_checks checks = {.outputs = &outputs, .legion = "x"};
+    struct lg_check *check = &checks.all[0];
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+    lg_checks_set(&checks, &plan, false, 1000);
+    lg_checks_tick(&checks, &env, 1000);
+    pid_t first = check->pid;
+    assert_true(first > 0);
+    usleep(50000); /* its shell is there */
+    lg_checks_tick(&checks, &env, 1100);
+    assert_true(check->timed_out);
+    assert_true(lg_checks_reaped(&checks, reap(first), SIGKILL));
+    assert_int_equal(check->state.row, 1);
+    lg_checks_tick(&checks, &env, 1101); /* it may be on its way */
+    assert_int_equal(check->state.row, 1);
+    assert_int_equal(lg_checks_deadline_ms(&checks), 1200);
+    lg_checks_tick(&checks, &env, 1200);
+    assert_int_equal(check->state.row, 2);
+    assert_string_equal(check->result, "took longer than 100 ms, and cannot be ended");
+    assert_int_equal(lg_checks_deadline_ms(&checks), 1300);
+    lg_checks_tick(&checks, &env, 1300);
+    assert_int_equal(check->state.verdict, LG_CHECK_UNWELL);
+    assert_int_equal(check->pid, 0);
+    (void)reap(-1);
+    lg_checks_tick(&checks, &env, 1400); /* now it has gone */
+    assert_true(check->pid > 0);
+    usleep(50000);
+    lg_checks_tick(&checks, &env, 1500);
+    assert_true(lg_checks_reaped(&checks, reap(check->pid), SIGKILL));
+    lg_checks_tick(&checks, &env, 61499);
+    assert_int_equal(check->pid, 0);
+    lg_checks_tick(&checks, &env, 61600); /* after a minute another may try */
+    assert_true(check->pid > 0);
+    lg_checks_end(&checks);
+    while (waitpid(-1, NULL, 0) > 0) /* all of them are killed */
+        continue;
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
+    lg_outputs_close(&outputs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_read),
         cmocka_unit_test(faults),
         cmocka_unit_test(verdicts),
+        cmocka_unit_test(a_command_that_stays_is_not_joined_by_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

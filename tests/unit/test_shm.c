@@ -202,6 +202,8 @@ static void calls_are_whole_and_never_block(void **state)
     for (int i = 0; i < sent; i++)
         assert_true(lg_call_take(shm, &got) && got.number == 255);
     assert_false(lg_call_take(shm, &got));
+    lg_calls_leave(shm);
+    assert_int_equal(lg_call_send(shm, &call), -LG_E_SYS); /* the last who could read is gone */
     lg_shm_free(shm);
 }
 
