@@ -85,6 +85,7 @@ struct gl_body {
     /* Reads that do not tell the file's times (io-cache): asked for before the end. */
     bool blind;
     enum { UNASKED, ASKED, CONFIRMED } asked;
+    int64_t asked_ms; /* when first; 0 = not yet */
     int asked_error;
     struct stat now;
     struct gl_body *next; /* in mount->bodies */
@@ -417,6 +418,8 @@ static bool may_end(struct gl_body *body)
     if (body->asked == ASKED)
         return false;
     body->asked = ASKED;
+    if (body->asked_ms == 0)
+        body->asked_ms = gl_now_ms();
     body->refs++;
     struct gl_mount *mount = body->mount;
     if (lg_lane_run(
@@ -523,8 +526,10 @@ static bool is_stalled(const struct gl_body *body, int64_t now_ms)
 {
     const struct block *block = body->row;
     int64_t limit_ms = (int64_t)body->mount->site->timeout_ms * STALL_FACTOR;
-    return !body->over && block && block->in_flight && limit_ms > 0 &&
-           now_ms - block->since_ms > limit_ms;
+    bool asks = body->asked_ms && body->asked != CONFIRMED;
+    if (body->over || !block || !(block->in_flight || asks))
+        return false;
+    return limit_ms > 0 && now_ms - (asks ? body->asked_ms : block->since_ms) > limit_ms;
 }
 
 static void watch(void *arg)
@@ -534,7 +539,9 @@ static void watch(void *arg)
     struct gl_body *body = mount->bodies;
     while (body) {
         if (is_stalled(body, now_ms)) {
-            fail(body, "a read does not come back", ETIMEDOUT);
+            fail(body,
+                body->row->in_flight ? "a read does not come back" : "a look does not come back",
+                ETIMEDOUT);
             body = mount->bodies; /* the list may have changed; this one is over */
         } else {
             body = body->next;

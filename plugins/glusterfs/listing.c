@@ -81,7 +81,7 @@ static bool find_stat(const struct listing *listing, const char *name, struct st
     return S_ISREG(stat->st_mode) || S_ISDIR(stat->st_mode) || S_ISLNK(stat->st_mode);
 }
 
-/* 0 or an errno. */
+/* 0 or an errno; ETIME is no volume's. */
 static int read_names(struct listing *listing, glfs_fd_t *fd)
 {
     struct gl_page *page = &listing->page;
@@ -96,7 +96,7 @@ static int read_names(struct listing *listing, glfs_fd_t *fd)
         if (!entry)
             return 0;
         if (listing->until_ms && gl_now_ms() > listing->until_ms)
-            return ETIMEDOUT; /* the client has had its 504 */
+            return ETIME; /* the client has had its 504; the volume is well */
         if (entry->d_name[0] == '.' || !find_stat(listing, entry->d_name, &stat))
             continue;
         page->cut = page->count == listing->site->autoindex_max;
@@ -180,8 +180,8 @@ int gl_listing_answer(struct lg_request *request, const struct gl_call *call,
     }
     if (!err)
         err = answer_page(request, call, &listing);
-    if (err == EAGAIN) {
-        lg_answer_error(request, 503, GL_RETRY_AFTER_S);
+    if (err == EAGAIN || err == ETIME) {
+        lg_answer_error(request, err == ETIME ? 504 : 503, err == ETIME ? 0 : GL_RETRY_AFTER_S);
         err = 0;
     }
     free_names(&listing.page);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #define SLOW_MS        8000 /* gfapi gives up on bricks that take no connection after 10 s */
 #define GFAPI_LOG_INFO 7
@@ -90,10 +91,14 @@ static void *run_fini(void *fs)
     return NULL;
 }
 
-/* glfs_fini takes 1 to 11 s: on no thread that anybody waits for. */
-static void put_away(glfs_t *fs)
+/* glfs_fini takes 1 to 11 s: on no thread that anybody waits for. One whose volfile
+ * gfapi could not take is leaked instead: glfs_fini frees it under a timer of its
+ * log, which goes off after two minutes and takes the process along. */
+static void put_away(glfs_t *fs, const struct gl_mount_options *options, int error)
 {
-    (void)gl_thread_start("gl-fini", run_fini, fs); /* else it is leaked */
+    bool loaded = !options->volfile || error == ENOTCONN || error == EIO || error == ETIMEDOUT;
+    if (loaded)
+        (void)gl_thread_start("gl-fini", run_fini, fs); /* else it is leaked */
 }
 
 static int add_server(glfs_t *fs, const struct gl_server *server)
@@ -151,6 +156,11 @@ static glfs_t *make_fs(const struct attempt *attempt)
 static struct gl_session *init_session(const struct attempt *attempt, int *ret_error)
 {
     struct stat stat;
+    const struct gl_mount_options *o = attempt->mount->options;
+    if (o->volfile && access(o->volfile, R_OK)) { /* costs gfapi's memory to find out */
+        *ret_error = errno;
+        return NULL;
+    }
     struct gl_session *session = calloc(1, sizeof *session);
     glfs_t *fs = session ? make_fs(attempt) : NULL;
     if (!fs) {
@@ -167,7 +177,7 @@ static struct gl_session *init_session(const struct attempt *attempt, int *ret_e
     if (!session->root ||
         gl_dirs_init(&session->dirs, attempt->mount, session->root, &stat, asked_ms)) {
         *ret_error = errno;
-        put_away(fs);
+        put_away(fs, o, *ret_error);
         free(session);
         return NULL;
     }

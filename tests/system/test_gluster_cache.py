@@ -223,7 +223,11 @@ def serve_counted(brick, *lines, **kw):
     path = os.path.join(brick.folder, f"stats{time.monotonic_ns()}")
     web = serve(brick, f"stats = {path}", *lines, **kw)
     web.stats = path
-    web.connected()
+    try:
+        web.connected()
+    except BaseException:
+        web.close()
+        raise
     return web
 
 

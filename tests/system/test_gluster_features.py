@@ -517,6 +517,20 @@ def test_a_crowded_directory_fits(brick, closing):
     assert small.status("/a/") == 200  # what it took was given back
 
 
+def test_a_listing_that_takes_too_long_is_no_volume_that_is_away(closing):
+    slow = closing(EmbeddedBrick("slow", below=[("debug/delay-gen", {
+        "delay-percentage": "100", "delay-duration": "60000", "enable": "readdirp,readdir",
+    })]))  # fmt: skip
+    for i in range(3000):
+        put(slow, f"d/{i:04}", b"")
+    web = closing(serve_counted(slow, "glusterfs-autoindex = 1", "glusterfs-timeout = 0.3"))
+    before = counters(web)["flushes"]
+    assert web.status("/d/") == 504
+    time.sleep(0.5)  # its thread ends with the next answer of the brick
+    assert counters(web)["flushes"] == before
+    assert "is away" not in web.log()
+
+
 # ---- what the statistics say ----
 
 

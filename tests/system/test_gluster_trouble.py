@@ -134,6 +134,25 @@ def test_bodies_that_stall_are_cut_off_and_logged(closing):
         assert download.complete
 
 
+def test_the_last_look_at_a_body_has_its_limit_too(closing):
+    cache = ("performance/io-cache", {"cache-timeout": "60"})
+    brick = closing(EmbeddedBrick(ping_timeout=42, above=[cache]))
+    write(brick, "big", os.urandom(8 << 20))
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}", "glusterfs-timeout = 200ms"]))
+    web.connected()
+    with Download(web.path, "/big") as first, Download(web.path, "/big") as download:
+        first.read(7 << 20)
+        first.drain(0.5)  # all of it is in gfapi's memory now, which needs no brick
+        brick.pause()
+        try:
+            download.read()
+        finally:
+            brick.resume()
+        assert (first.complete, download.complete) == (True, False)
+    web.wait_log("GET /big.*cut short: .*a look does not come back")
+    web.wait_status("/big", 200)
+
+
 @pytest.mark.long
 def test_a_brick_that_hangs_at_start_is_found_when_it_goes_on(closing):
     """glfs_init does not return for as long; the attempt that was given up makes it."""
@@ -148,6 +167,23 @@ def test_a_brick_that_hangs_at_start_is_found_when_it_goes_on(closing):
         brick.resume()
     web.wait_status("/f", 200, 15)
     web.wait_log('volume "emb" connected')
+
+
+@pytest.mark.long
+def test_a_volfile_that_is_none_harms_nobody(closing, tmp_path):
+    """gfapi's log has a timer of two minutes, which outlives what it belongs to."""
+    brick = closing(EmbeddedBrick())
+    write(brick, "f")
+    empty = tmp_path / "empty.vol"
+    empty.write_text("")
+    mounts = [f"glusterfs-mount = mountpoint=/,{brick.mount}"]
+    mounts += [f"glusterfs-mount = mountpoint=/{i},volume=v,volfile={path}"
+               for i, path in enumerate((empty, tmp_path / "none.vol"))]  # fmt: skip
+    web = closing(Serving(mounts))
+    web.connected("/f")
+    time.sleep(130)
+    assert web.status("/f") == 200
+    assert "was killed" not in web.log()
 
 
 def move(brick):
