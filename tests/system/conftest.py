@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures that start the real program; see program.py."""
 
+import contextlib
 import sys
 import pathlib
 
@@ -50,3 +51,15 @@ def legatus(tmp_path_factory):
 def legatus_module(tmp_path_factory):
     """The same, for all tests of a file."""
     yield from starter(lambda: tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def closing():
+    """keep(thing) -> thing, to be closed when the test is over: the last one first, and all of
+    them, whatever happens."""
+    with contextlib.ExitStack() as stack:
+        def keep(thing):
+            stack.callback(thing.close)
+            return thing
+
+        yield keep

@@ -183,19 +183,6 @@ def brick():
     brick.close()
 
 
-@pytest.fixture
-def closing():
-    things = []
-
-    def keep(thing):
-        things.append(thing)
-        return thing
-
-    yield keep
-    for thing in reversed(things):
-        thing.close()
-
-
 def serve(brick, *lines, processes=1, age=AGE, **kw):
     port = free_port()
     lines = [f"glusterfs-mount = mountpoint=/,{brick.mount}", f"http-socket = 127.0.0.1:{port}",

@@ -60,19 +60,6 @@ def brick():
         brick.close()
 
 
-@pytest.fixture
-def closing():
-    things = []
-
-    def keep(thing):
-        things.append(thing)
-        return thing
-
-    yield keep
-    for thing in reversed(things):
-        thing.close()
-
-
 @pytest.fixture(scope="module")
 def web(brick):
     serving = serve_counted(brick, "glusterfs-index = index.html", "glusterfs-precompressed = br zst gz")

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import resource
-import signal
 import socket
 import subprocess
 import time
@@ -71,19 +70,6 @@ def brick():
             file.write(numbers(4 * KIB))
     yield brick
     brick.close()
-
-
-@pytest.fixture
-def closing():
-    things = []
-
-    def keep(thing):
-        things.append(thing)
-        return thing
-
-    yield keep
-    for thing in reversed(things):
-        thing.close()
 
 
 def serve(brick, *lines, **kw):

@@ -11,14 +11,12 @@ import time
 import pytest
 from gluster_client import Client
 from gluster_rig import (
-    Child,
     Download,
     EmbeddedBrick,
     Serving,
     SingleGlusterd,
     free_port,
     loopback_address,
-    need,
     wait_for,
 )
 
@@ -26,20 +24,6 @@ from gluster_rig import (
 def write(brick, name, data=b"hello"):
     with open(os.path.join(brick.brick, name), "wb") as file:
         file.write(data)
-
-
-@pytest.fixture
-def closing():
-    """Closed in reverse order, whatever happens."""
-    things = []
-
-    def keep(thing):
-        things.append(thing)
-        return thing
-
-    yield keep
-    for thing in reversed(things):
-        thing.close()
 
 
 # ---- a volume goes away and comes back ----
