@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/seal.h"
 
+#include "base/le.h"
 #include "cluster/kdf.h"
 #include "cluster/senders.h"
 
@@ -189,24 +190,10 @@ unsigned char lg_seal_key_id(const struct lg_seal *seal)
 
 /* ---- Sealing ------------------------------------------------------------------------------- */
 
-static void write_u64le(char *at, uint64_t value)
-{
-    for (int i = 0; i < 8; i++)
-        at[i] = (char)(value >> 8 * i & 0xff);
-}
-
-static uint64_t read_u64le(const char *at)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value |= (uint64_t)(unsigned char)at[i] << 8 * i;
-    return value;
-}
-
 static void fill_nonce(struct lg_aead *aead, uint64_t counter)
 {
     memset(aead->nonce, 0, sizeof aead->nonce);
-    write_u64le((char *)aead->nonce + sizeof aead->nonce - 8, counter);
+    lg_le_put_u64((char *)aead->nonce + sizeof aead->nonce - 8, counter);
 }
 
 static int pack_aead(struct lg_seal *seal, size_t len, char *out, size_t size, size_t *ret_len)
@@ -219,7 +206,7 @@ static int pack_aead(struct lg_seal *seal, size_t len, char *out, size_t size, s
     out[LG_LEGION_HEAD_SIZE - 1] = KIND_AEAD;
     out[AT_KEY_ID] = (char)seal->secrets[0].id;
     memcpy(out + AT_UUID, seal->uuid, LG_UUID_SIZE);
-    write_u64le(out + AT_COUNTER, counter);
+    lg_le_put_u64(out + AT_COUNTER, counter);
     fill_nonce(&aead, counter);
     int err = lg_cipher_seal_aead(seal->cipher, &aead, lg_slice_from(seal->cleartext, len),
         out + LG_SEAL_HEAD_SIZE, size - LG_SEAL_HEAD_SIZE);
@@ -277,8 +264,8 @@ static enum lg_seal_verdict look_at_head(
         return LG_SEALED_KEY;
     if (memcmp(uuid_at(datagram), seal->uuid, LG_UUID_SIZE) == 0)
         return LG_SEALED_OWN;
-    return lg_sender_is_fresh(sender, read_u64le(datagram.ptr + AT_COUNTER)) ? LG_SEALED_GOOD
-                                                                             : LG_SEALED_TWICE;
+    return lg_sender_is_fresh(sender, lg_le_get_u64(datagram.ptr + AT_COUNTER)) ? LG_SEALED_GOOD
+                                                                                : LG_SEALED_TWICE;
 }
 
 struct attempt {
@@ -298,7 +285,7 @@ static bool fits(struct lg_seal *seal, struct attempt *attempt, unsigned index)
         memcpy(attempt->key, sender->key, LG_KEY_SIZE);
     else if (packet_key(seal, &seal->secrets[index], uuid_at(attempt->datagram), attempt->key))
         return false;
-    fill_nonce(&aead, read_u64le(attempt->datagram.ptr + AT_COUNTER));
+    fill_nonce(&aead, lg_le_get_u64(attempt->datagram.ptr + AT_COUNTER));
     attempt->secret = index;
     struct lg_slice sealed = lg_slice_from(
         attempt->datagram.ptr + LG_SEAL_HEAD_SIZE, attempt->datagram.len - LG_SEAL_HEAD_SIZE);
@@ -316,8 +303,8 @@ static bool try_secrets(struct lg_seal *seal, struct attempt *attempt)
 
 static void take(struct lg_seal *seal, const struct attempt *attempt)
 {
-    struct lg_sender *sender = lg_senders_take(
-        &seal->senders, uuid_at(attempt->datagram), read_u64le(attempt->datagram.ptr + AT_COUNTER));
+    struct lg_sender *sender = lg_senders_take(&seal->senders, uuid_at(attempt->datagram),
+        lg_le_get_u64(attempt->datagram.ptr + AT_COUNTER));
     sender->secret = attempt->secret;
     sender->has_key = true;
     memcpy(sender->key, attempt->key, LG_KEY_SIZE);

@@ -5,6 +5,7 @@
  * is printable), because members end up in logs, JSON and environments.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "legion/codec.h"
+#include "base/le.h"
 
 #include <stdio.h>
 
@@ -124,26 +125,12 @@ uint64_t lg_legion_id(const char uuid[LG_LEGION_UUID_LEN])
     return half[0] ^ half[1];
 }
 
-static void write_u64le(char *at, uint64_t value)
-{
-    for (unsigned i = 0; i < 8; i++)
-        at[i] = (char)(value >> 8 * i & 0xff);
-}
-
-static uint64_t read_u64le(const char *at)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < 8; i++)
-        value |= (uint64_t)(unsigned char)at[i] << 8 * i;
-    return value;
-}
-
 int lg_legion_echo_put(char *out, size_t size, size_t *len, uint64_t id, uint64_t stamp_us)
 {
     if (*len > size || size - *len < LG_LEGION_ECHO_SIZE)
         return -LG_E_LIMIT;
-    write_u64le(out + *len, id);
-    write_u64le(out + *len + 8, stamp_us);
+    lg_le_put_u64(out + *len, id);
+    lg_le_put_u64(out + *len + 8, stamp_us);
     *len += LG_LEGION_ECHO_SIZE;
     return 0;
 }
@@ -151,14 +138,14 @@ int lg_legion_echo_put(char *out, size_t size, size_t *len, uint64_t id, uint64_
 uint64_t lg_legion_echo_find(struct lg_slice echoes, uint64_t id, uint32_t *place)
 {
     char wanted[8];
-    write_u64le(wanted, id);
+    lg_le_put_u64(wanted, id);
     size_t count = echoes.len / LG_LEGION_ECHO_SIZE, at = *place < count ? *place : 0;
     for (size_t i = 0; i < count; i++, at = at + 1 < count ? at + 1 : 0) {
         const char *echo = echoes.ptr + at * LG_LEGION_ECHO_SIZE;
         if (memcmp(echo, wanted, sizeof wanted) != 0)
             continue;
         *place = (uint32_t)at;
-        return read_u64le(echo + 8);
+        return lg_le_get_u64(echo + 8);
     }
     return 0;
 }
