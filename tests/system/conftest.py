@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from network_rig import Network  # noqa: E402
 from program import BINARY, Program  # noqa: E402
 
 
@@ -63,3 +64,14 @@ def closing():
             return thing
 
         yield keep
+
+
+@pytest.fixture
+def network():
+    """Three nodes' namespaces on a bridge; takes root."""
+    net = Network(3)
+    try:
+        net.build()
+        yield net
+    finally:
+        net.close()

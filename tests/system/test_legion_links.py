@@ -7,21 +7,11 @@ import os
 import pytest
 
 from legion_rig import UWSGI, Story, Uwsgi, hooks
-from network_rig import ADDRESS, Network
+from network_rig import ADDRESS
 from program import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")
 GROUP = "225.1.1.1:4242"
-
-
-@pytest.fixture
-def network():
-    net = Network(3)
-    try:
-        net.build()
-        yield net
-    finally:
-        net.close()
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from socket import SOCK_DGRAM
 import pytest
 
 from legion_rig import Story, crash, hooks, legion_pid, settings, view, wait_agree
-from network_rig import Network
 from program import free_ports, marked, wait_for
 
 FREQ, TOLERANCE = 0.1, 0.8
@@ -237,16 +236,6 @@ def test_unwritable_memory_is_said(legion):
     nodes = [legion.start(0, more, state=False), legion.start(1), legion.start(2)]
     nodes[0].wait_log(r"legion-state: no file \"\S+/nowhere/\": expected a folder")
     wait_agree(nodes, 0)
-
-
-@pytest.fixture
-def network():
-    net = Network(3)
-    try:
-        net.build()
-        yield net
-    finally:
-        net.close()
 
 
 @root

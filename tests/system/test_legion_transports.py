@@ -7,21 +7,11 @@ import pathlib
 import pytest
 
 from legion_rig import Story, crash, hooks
-from network_rig import Network, ip
+from network_rig import ip
 from program import wait_for
 
 FREQ, TOLERANCE = 0.2, 1.0
 root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")
-
-
-@pytest.fixture
-def network():
-    net = Network(3)
-    try:
-        net.build()
-        yield net
-    finally:
-        net.close()
 
 
 def text(define, nodes, story, who, quorum=2):
