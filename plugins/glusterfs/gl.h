@@ -293,24 +293,12 @@ void gl_mount_flush(struct gl_mount *mount);
 /* ---- mount.c, session.c, walk.c
  * ------------------------------------------------------------------ */
 
-/* Files this process may read, as they were when that was asked. */
-#define GL_ALLOWED_MAX 4096
-struct gl_allowed_file {
-    unsigned char gfid[GL_GFID_SIZE];
-    struct timespec changed;
-};
-struct gl_allowed {
-    pthread_mutex_t lock;
-    struct gl_allowed_file files[GL_ALLOWED_MAX]; /* by gfid; a newcomer takes the place */
-};
-
 /* One connection to a volume. Never freed: a call may hang in it for as long
  * as gfapi likes, and glfs_fini takes ten seconds; the worker leaves by _exit. */
 struct gl_session {
     glfs_t *fs;
     glfs_object_t *root;
     struct gl_dirs dirs;
-    struct gl_allowed allowed;
 };
 
 enum gl_away { GL_HERE, GL_AWAY, GL_AWAY_UNSAID /* too soon to say it again */ };
@@ -395,7 +383,6 @@ void gl_node_close(struct gl_session *session, struct gl_node *node);
 
 /* Handler thread. Whether this process may read the file: 0 or an errno. */
 int gl_access(struct gl_session *session, const struct gl_node *node);
-void gl_allowed_init(struct gl_allowed *allowed);
 
 /* ---- status.c: any thread ------------------------------------------------------------------ */
 

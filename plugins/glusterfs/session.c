@@ -182,7 +182,6 @@ static struct gl_session *init_session(const struct attempt *attempt, int *ret_e
         return NULL;
     }
     session->fs = fs;
-    gl_allowed_init(&session->allowed);
     return session;
 }
 

@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import select
+import struct
 import subprocess
 import sys
 
@@ -90,6 +91,16 @@ class Volume:
 
     def chmod(self, path, mode):
         self.check(self.api.glfs_chmod(self.fs, path.encode(), mode))
+
+    def deny(self, path, uid):
+        """Lets everybody read but one user: an ACL, which the mode does not show."""
+        everybody = 0xFFFFFFFF
+        # owner rw-, that user ---, group r--, mask r--, others r--
+        entries = [(1, 6, everybody), (2, 0, uid), (4, 4, everybody), (16, 4, everybody),
+                   (32, 4, everybody)]  # fmt: skip
+        acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+        name, size = b"system.posix_acl_access", ctypes.c_size_t(len(acl))
+        self.check(self.api.glfs_setxattr(self.fs, path.encode(), name, acl, size, 0))
 
 
 class Client:

@@ -474,6 +474,40 @@ def test_permissions_are_those_of_the_user_it_runs_as(closing, glusterd):
     assert web.status("/closed/f") == 403
 
 
+def test_an_acl_denies_what_the_mode_allows(closing, glusterd):
+    client = closing(Client("v1", "tcp", glusterd.address, 24007))
+    for name in ("/denied", "/later", "/group", "/anyone"):
+        client.write(name, 0, "not for nobody")
+    client.deny("/denied", 65534)
+    client.deny("/anyone", 65533)
+    client.chmod("/group", 0o640)
+    web = closing(Serving([mount(f"{glusterd.address}:0"), "uid = 65534", "gid = 65534"]))
+    web.connected()
+    for _ in range(2):  # new, and remembered
+        for name in ("/denied", "/group"):
+            status, _, body = web.fetch(name)
+            assert status == 403 and b"nobody" not in body
+        assert web.fetch("/anyone")[2] == web.fetch("/later")[2] == b"not for nobody"
+    client.deny("/later", 65534)
+    web.wait_status("/later", 403, 1.5)  # it was in memory: glusterfs-cache-age, and some air
+    assert b"nobody" not in web.fetch("/later")[2]
+
+
+def test_root_is_nobody_where_the_volume_squashes_root(closing, glusterd):
+    glusterd.create("squash")
+    client = closing(Client("squash", "tcp", glusterd.address, 24007))
+    client.write("/f", 0, "f")
+    client.write("/secret", 0, "root's")
+    client.chmod("/secret", 0o600)
+    web = closing(Serving([mount(f"{glusterd.address}:0", "squash")]))
+    web.connected()
+    assert web.status("/secret") == 200
+    glusterd.cli("volume", "set", "squash", "server.root-squash", "on")
+    web = closing(Serving([mount(f"{glusterd.address}:0", "squash")]))
+    web.connected()
+    assert web.status("/f") == 200 and web.status("/secret") == 403
+
+
 def test_privileged_ports_need_the_capability(closing, glusterd):
     glusterd.create("safe")
     client = closing(Client("safe", "tcp", glusterd.address, 24007))
