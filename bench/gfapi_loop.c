@@ -105,8 +105,10 @@ static glfs_t *open_volume(const char *host, int port, const char *name, bool ca
         return NULL;
     }
     glfs_set_logging(volume, "/dev/null", 0);
-    if (careful) { /* asks bricks, not gfapi's memory of them */
+    if (careful) { /* as Legatus has it: asks bricks, not gfapi's memory of them, itself */
         glfs_set_xlator_option(volume, "*", "md-cache-timeout", "0");
+        glfs_set_xlator_option(volume, "*-md-cache", "pass-through", "on");
+        glfs_set_xlator_option(volume, "*-io-threads", "pass-through", "on");
     }
     return glfs_init(volume) == 0 ? volume : NULL;
 }

@@ -121,6 +121,25 @@ static glfs_t *new_fs(const struct attempt *attempt, int *ret_err)
     return fs;
 }
 
+/* Takes what we have ourselves out of every call's way. What volumes have is named
+ * VOLUME-KIND by glusterd; names that are not there are ignored. 0, or -1. */
+static int lighten(glfs_t *fs, bool has_cache)
+{
+    int err = 0;
+    /* Our handler threads are that many already; its own cost each call another
+     * hand-over from thread to thread, half as much again for a small file. */
+    err |= glfs_set_xlator_option(fs, "*-io-threads", "pass-through", "on");
+    if (!has_cache)
+        return err;
+    /* Every look-up of ours is meant to reach a brick: what may be answered from
+     * memory we have ourselves. The first is what counts (also for volume files
+     * whose names are others); with the second nothing is remembered in vain, nor
+     * are bricks asked for attributes of each file that nobody reads. */
+    err |= glfs_set_xlator_option(fs, "*", "md-cache-timeout", "0");
+    err |= glfs_set_xlator_option(fs, "*-md-cache", "pass-through", "on");
+    return err;
+}
+
 /* `alive` goes first; the others follow, for the day it dies. */
 static glfs_t *make_fs(const struct attempt *attempt)
 {
@@ -142,10 +161,7 @@ static glfs_t *make_fs(const struct attempt *attempt)
     if (may_bind_low_ports())
         err |= glfs_set_xlator_option(
             fs, o->volfile ? "*" : "*-client-*", "client-bind-insecure", "off");
-    /* Every look-up of ours is meant to reach a brick: what may be answered from
-     * memory we have ourselves. Translators without this option ignore it. */
-    if (attempt->mount->site->cache_size > 0)
-        err |= glfs_set_xlator_option(fs, "*", "md-cache-timeout", "0");
+    err |= lighten(fs, attempt->mount->site->cache_size > 0);
     if (err)
         lg_log(LG_LOG_WARN, GL_ROOM, "%s: gfapi did not take every setting (%s)", o->mountpoint,
             strerror(errno));
