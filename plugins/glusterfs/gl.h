@@ -214,10 +214,9 @@ void gl_queue_help(struct gl_queue *queue, unsigned most);
 /* Starts fn(arg) on a detached thread with every signal blocked. 0 or -1. */
 int gl_thread_start(const char *name, void *(*fn)(void *arg), void *arg);
 int64_t gl_now_ms(void); /* monotonic */
-static inline int64_t gl_ns(const struct timespec *time)
-{
-    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
+/* A brick's clock has a grain of a few ms, and clocks of nodes differ: what changed
+ * so shortly ago may change once more without its times showing it. */
+bool gl_is_young(const struct stat *stat);
 
 /* ---- dirs.c: any thread but the loop, unless said ------------------------------------- */
 
@@ -235,7 +234,7 @@ struct gl_dir {
     uint64_t key;                 /* gl_gfid_key */
     _Atomic int64_t confirmed_ms; /* gl_now_ms; 0 = it is gone */
     atomic_bool wanted;           /* entries in it were asked for: keep it confirmed */
-    int64_t mtime_ns, ctime_ns;   /* under the table's lock, as what follows */
+    struct timespec mtim, ctim;   /* under the table's lock, as what follows */
     bool young;                   /* it changed within the clock's grain of when we looked */
     unsigned refs;                /* the table holds one */
     unsigned depth;
@@ -426,7 +425,7 @@ struct gl_fetch {
     int64_t confirmed_ms;
     uint64_t epoch, seq; /* of the mount before it was looked at */
     const char *index;   /* the name in the directory `path` that answers for it; or NULL */
-    int64_t mtime_ns;    /* of a GL_FILE or GL_LARGE that is no directory */
+    struct gl_mtime mtime;
     /* store.c's */
     struct gl_entry *entry;
     struct gl_call *waiters, **waiters_tail;
@@ -455,7 +454,7 @@ struct gl_offer {
     /* the file itself, in case there is none */
     enum gl_kind kind;
     struct gl_content *content; /* referenced; NULL unless GL_FILE */
-    int64_t mtime_ns;
+    struct gl_mtime mtime;
     const char *type;
 };
 
@@ -466,7 +465,7 @@ bool gl_encoding_choose(
 const char *gl_encoding_next(struct lg_request *request, struct gl_offer *offer, const char *name);
 /* Whether what was found there may stand for the file: one that is older does
  * not. */
-bool gl_encoding_is_usable(enum gl_kind kind, int64_t mtime_ns, const struct gl_offer *offer);
+bool gl_encoding_is_usable(enum gl_kind kind, struct gl_mtime mtime, const struct gl_offer *offer);
 
 /* One request. In its memory. */
 struct gl_call {

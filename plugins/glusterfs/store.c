@@ -31,7 +31,7 @@ struct gl_store {
 struct found {
     enum gl_kind kind;
     struct gl_content *content; /* borrowed; GL_FILE only */
-    int64_t mtime_ns;
+    struct gl_mtime mtime;
     const char *index;
     struct gl_entry *entry; /* NULL = it is not kept */
 };
@@ -168,7 +168,7 @@ static void answer_content(
     struct gl_mount *mount = call->mount;
     struct lg_entity entity = gl_entity(call, content->type);
     entity.size = content->stamp.size;
-    entity.mtime_s = content->stamp.mtime_ns / 1000000000;
+    entity.mtime_s = content->stamp.mtim.tv_sec;
     entity.etag = content->etag[0] ? content->etag : NULL;
     if (!call->offer) {
         entity.lines = content->lines;
@@ -261,7 +261,7 @@ static void begin_offer(const struct gl_site *site, struct lg_request *request,
         return;
     *offer = (struct gl_offer){.kind = found->kind,
         .content = found->content,
-        .mtime_ns = found->mtime_ns,
+        .mtime = found->mtime,
         .type = found->content ? found->content->type : lg_mime_type(request, call->name)};
     if (!gl_encoding_choose(site, request, offer) && !offer->plain_refused)
         return;
@@ -299,7 +299,7 @@ static enum lg_verdict try_offers(struct gl_store *store, struct lg_request *req
     struct gl_offer *offer = call->offer;
     struct found next = {0};
     const char *path = call->beside;
-    while (!found || !gl_encoding_is_usable(found->kind, found->mtime_ns, offer)) {
+    while (!found || !gl_encoding_is_usable(found->kind, found->mtime, offer)) {
         found = NULL;
         path = gl_encoding_next(request, offer, call->name);
         call->beside = path;
@@ -324,7 +324,7 @@ static enum lg_verdict go_on(struct gl_store *store, struct lg_request *request,
     enum lg_verdict verdict = LG_PARKED;
     if (!call->offer && is_file && (site->encoding_count > 0 || site->rule_count > 0)) {
         judge_file(site, request, call, found);
-        if (call->varies && found->mtime_ns)
+        if (call->varies && found->mtime.known)
             begin_offer(site, request, call, found);
         if (call->offer)
             found = NULL;
@@ -389,7 +389,7 @@ static void resume_all(struct gl_store *store, struct gl_fetch *fetch)
     const struct found found = {
         .kind = fetch->kind,
         .content = fetch->content,
-        .mtime_ns = fetch->mtime_ns,
+        .mtime = fetch->mtime,
         .index = fetch->index,
     };
     bool failed = fetch->error && fetch->kind != GL_ABSENT;
@@ -465,7 +465,7 @@ static void settle(struct gl_store *store, struct gl_fetch *fetch)
     entry->dir = fetch->linked ? NULL : fetch->dir;
     entry->session = fetch->session;
     entry->index = fetch->index;
-    entry->mtime_ns = fetch->mtime_ns;
+    entry->mtime = fetch->mtime;
     entry->judged = false;
     if (fetch->linked)
         drop_dir(fetch->mount, fetch->session, fetch->dir);
@@ -593,7 +593,7 @@ static void take_hit(struct gl_store *store, struct gl_entry *entry, const struc
     *ret_found = (struct found){
         .kind = entry->kind,
         .content = entry->content,
-        .mtime_ns = entry->mtime_ns,
+        .mtime = entry->mtime,
         .index = entry->index,
         .entry = entry,
     };
