@@ -100,6 +100,12 @@ def memory(web):
         return int(re.search(r"^Pss:\s+(\d+) kB", file.read(), re.M).group(1)) * KIB
 
 
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def busy_threads(web):
     return sum(core["in_request"] for core in stats(web)["cores"])
 
@@ -230,6 +236,11 @@ def test_a_low_hard_limit_is_said_and_lived_with(brick, closing):
     waiting = closing(Crowd(web.port))
     waiting.begin("open 50 /c1")  # more than there is room for
     web.wait_log("accept on .*Too many open files")
+    (worker,) = web.program.workers().values()
+    before = cpu_s(worker)
+    time.sleep(2.1)
+    assert cpu_s(worker) - before < 0.5, "it spins"
+    assert 2 <= len(re.findall("accept on .*Too many open files", web.log())) <= 5
     crowd.tell("close")
     found = waiting.end()
     assert (found["open"], found["failed"]) == (50, 0)
