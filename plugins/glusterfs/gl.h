@@ -48,12 +48,14 @@
 
 #define GL_ROOM "glusterfs"
 
-#define GL_DEFAULT_PORT  24007
-#define GL_SERVERS_MAX   32
-#define GL_MOUNTS_MAX    256
-#define GL_INDEXES_MAX   16
-#define GL_QUEUE_MAX     1024 /* requests that wait for a mount's turn */
-#define GL_RETRY_AFTER_S 1    /* what 503 tells the client to wait */
+#define GL_DEFAULT_PORT 24007
+#define GL_SERVERS_MAX  32
+#define GL_MOUNTS_MAX   256
+#define GL_INDEXES_MAX  16
+/* What waits for a mount's turn. As many as a worker that may open 16384 files has
+ * clients; each costs 5 KiB, its request included. */
+#define GL_QUEUE_MAX     16384
+#define GL_RETRY_AFTER_S 1 /* what 503 tells the client to wait */
 
 /* ---- what the configuration says: made by the master, never changed --------- */
 
@@ -427,6 +429,8 @@ struct gl_fetch {
     const char *index;   /* the name in the directory `path` that answers for it; or NULL */
     struct gl_mtime mtime;
     /* store.c's */
+    atomic_bool unwanted; /* all who waited have left: it need not begin */
+    bool skipped;         /* nor did it: nothing was found */
     struct gl_entry *entry;
     struct gl_call *waiters, **waiters_tail;
 };

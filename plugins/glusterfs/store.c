@@ -354,28 +354,33 @@ static void leave_fetch(struct gl_call *call)
 static void gone(struct lg_request *request)
 {
     struct gl_call *call = lg_request_data(request);
+    struct gl_fetch *fetch = call->fetch;
     leave_fetch(call);
+    if (!fetch->waiters)
+        atomic_store(&fetch->unwanted, true);
     end_offer(call->offer);
 }
 
 static void join_fetch(struct gl_fetch *fetch, struct gl_call *call)
 {
     call->fetch = fetch;
+    atomic_store(&fetch->unwanted, false);
     call->next = NULL;
     call->link = fetch->waiters_tail;
     *fetch->waiters_tail = call;
     fetch->waiters_tail = &call->next;
 }
 
-/* Those who came so late that the fetch says nothing about their time go on to
- * the next one. */
+/* Those who came so late that the fetch says nothing about their time, or when it had
+ * been given up, go on to the next one. */
 static struct gl_call *take_late(struct gl_fetch *fetch)
 {
     int64_t age_ms = fetch->mount->site->cache_age_ms;
     struct gl_call *late = NULL;
     for (struct gl_call *call = fetch->waiters, *next; call; call = next) {
         next = call->next;
-        if (fetch->error || call->since_ms - fetch->confirmed_ms <= age_ms)
+        bool late_for_it = call->since_ms - fetch->confirmed_ms > age_ms;
+        if (!fetch->skipped && (fetch->error || !late_for_it))
             continue;
         leave_fetch(call);
         call->next = late;
@@ -413,9 +418,14 @@ static void resume_all(struct gl_store *store, struct gl_fetch *fetch)
 
 /* ---- fetching ---- */
 
+/* A volume too slow for its clients would otherwise be busy for those who have left
+ * when it could serve those who are there. */
 static void run_fetch(void *arg)
 {
-    gl_fetch_run(arg);
+    struct gl_fetch *fetch = arg;
+    fetch->skipped = atomic_load(&fetch->unwanted);
+    if (!fetch->skipped)
+        gl_fetch_run(fetch);
 }
 
 static void unref_dir(struct gl_job *job);
@@ -514,6 +524,9 @@ static void end_fetch(void *arg)
             join_fetch(again, call);
         }
         drop_dir(mount, fetch->session, fetch->dir);
+    } else if (fetch->skipped) {
+        entry->fetch = NULL;
+        gl_cache_unpin(store->cache, entry);
     } else {
         settle(store, fetch);
     }

@@ -17,6 +17,7 @@ from gluster_rig import EmbeddedBrick, Serving, free_port, wait_for
 from program import BUILD
 
 KIB = 1024
+WAITING_MAX = 6 * KIB
 pytestmark = pytest.mark.measured
 
 # What a connection may cost in a worker's own memory (the kernel's is apart).
@@ -201,6 +202,54 @@ def test_idle_connections(brick, closing, path):
 @pytest.mark.long
 def test_ten_thousand_idle_connections(brick, closing):
     idle_connections(brick, closing, 10000, "/medium")
+
+
+# ---- many different files at the same moment ---------------------------------------------
+
+
+def test_thousands_of_cold_files_at_once(closing, count=3000):
+    """Clients as many, each for another file that nobody has: all wait their turn."""
+    brick = closing(EmbeddedBrick("cold", ping_timeout=42))
+    for i in range(count):
+        with open(os.path.join(brick.brick, f"cold{i}"), "wb") as file:
+            file.write(numbers(KIB))
+    with open(os.path.join(brick.brick, "small"), "wb") as file:
+        file.write(numbers(KIB))
+    web = closing(serve(brick, "glusterfs-timeout = 40", "http-keepalive = 300"))
+    crowd = closing(Crowd(web.port))
+    assert crowd.tell(f"open {count} /small")["failed"] == 0
+    assert crowd.tell("whole")["whole"] == count
+    before = memory(web)
+    brick.pause()
+    try:
+        crowd.begin("each /cold")
+        # some are with the brick, the one who asks for statistics has no request
+        wait_for("all are waiting", lambda: stats(web)["queued"] >= count - 32, 10)
+        each = (memory(web) - before) // count
+    finally:
+        brick.resume()
+    print(f"a request that waits: {each} bytes")
+    assert each < WAITING_MAX
+    found = crowd.end()
+    assert (found["failed"], found["whole"]) == (0, count)
+
+
+def test_files_nobody_waits_for_any_more_are_not_fetched(closing):
+    """400 clients of a volume that takes 20 ms for a look-up leave unserved: those who
+    come after them find a volume that has nothing to do."""
+    brick = closing(EmbeddedBrick("slowly", below=[("debug/delay-gen", {
+        "delay-percentage": "100", "delay-duration": "20000", "enable": "lookup",
+    })]))  # fmt: skip
+    for name in ("small", "late"):
+        with open(os.path.join(brick.brick, name), "wb") as file:
+            file.write(numbers(KIB))
+    web = closing(serve(brick, "glusterfs-timeout = 1", "glusterfs-calls-max = 1", "glusterfs-cache-age = 60"))
+    crowd = closing(Crowd(web.port))
+    crowd.tell("open 400 /small")
+    assert crowd.tell("whole")["whole"] == 400
+    found = crowd.tell("each /none")
+    assert found["whole"] == 0
+    assert ask(web, "/late") < 0.9
 
 
 # ---- descriptors ------------------------------------------------------------------------
