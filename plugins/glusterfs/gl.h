@@ -17,6 +17,8 @@
  *   walk.c     a path -> the file it names inside the volume
  *   dirs.c     directories kept open, and whether they are still what they were
  *   access.c   whether a file may be read
+ *   health.c   whether the volume is there, and all of it
+ *   parts.c    which parts of a distributed volume there are; pure
  *   status.c   errno -> status; the log lines about a volume coming and going
  *   upcall.c   what bricks tell about changes: doubts, and whom to trust
  *   cache.c    what was seen at a path, within a bound of memory; pure
@@ -312,6 +314,7 @@ struct gl_session {
     glfs_object_t *root;
     struct gl_dirs dirs;
     struct gl_allowed allowed;
+    atomic_uint parts; /* of a distributed volume, when last asked; 0 = not known */
 };
 
 enum gl_away { GL_HERE, GL_AWAY, GL_AWAY_UNSAID /* too soon to say it again */ };
@@ -338,6 +341,7 @@ struct gl_mount {
     _Atomic int64_t renew_ms; /* and remember us for twice this long */
     _Atomic int64_t flushed_ms;
     struct lg_log_limit gripe; /* about calls that failed */
+    struct lg_log_limit partial;
 };
 
 /* What is counted for each mount; texts are in plugin.c. */
@@ -397,6 +401,21 @@ void gl_node_close(struct gl_session *session, struct gl_node *node);
 /* Handler thread. Whether this process may read the file: 0 or an errno. */
 int gl_access(struct gl_session *session, const struct gl_node *node);
 void gl_allowed_init(struct gl_allowed *allowed);
+
+/* ---- health.c: any thread but the loop --------------------------------------------------- */
+
+/* What gfapi says of a part that is away is ENOENT, as of a file that is none: this is
+ * the errno of what may lie there. 503; says nothing about the volume as a whole. */
+#define GL_EPART EREMOTEIO
+
+/* Asks a brick. 0, or the errno of a volume that cannot serve. */
+int gl_health_look(struct gl_session *session);
+/* Asks for a directory that may be read whether all parts of the volume that it is
+ * distributed over are there; false where that cannot be known. A part counts as there
+ * while any of its bricks is. */
+bool gl_health_is_whole(struct gl_session *session, glfs_object_t *directory);
+/* Something was not found: ENOENT, or GL_EPART where that may be for another reason. */
+int gl_health_absent(struct gl_session *session);
 
 /* ---- status.c: any thread ------------------------------------------------------------------ */
 

@@ -26,7 +26,8 @@
 #define REPLACE_MS         30000 /* how long away before a second session is tried */
 #define REPLACE_FACTOR_MAX 10    /* and so many times as long where that goes on failing */
 #define SAY_AGAIN_MS       60000
-#define LOOK_MS            1000 /* how often the root is looked at, for health checks */
+#define LOOK_MS            1000 /* how often the volume is looked at, for health checks */
+#define PARTS_LOOKS        60   /* and every so many times how many parts it has by now */
 #define WELL_MS            3500 /* a look that hangs is none: so long the last one holds */
 #define REASON_SIZE        768
 
@@ -36,6 +37,7 @@ struct connector {
     size_t first;           /* the server to ask first in the next attempt */
     int64_t limit_ms;       /* how long the next attempt may take */
     unsigned failures;      /* of glfs_init */
+    unsigned looks;
     char reason[REASON_SIZE];
     char said[REASON_SIZE]; /* the last reason that was logged */
     int64_t said_ms;
@@ -134,9 +136,7 @@ static void connect_first(struct connector *c)
 /* gfapi has had its time to find the volume again. */
 static void replace_session(struct connector *c)
 {
-    struct gl_session *session = atomic_load(&c->mount->session);
-    struct stat stat;
-    if (glfs_h_stat(session->fs, session->root, &stat) == 0) {
+    if (gl_health_look(atomic_load(&c->mount->session)) == 0) {
         gl_mount_note(c->mount, 0);
         return;
     }
@@ -161,12 +161,14 @@ static unsigned watch_ms(const struct gl_site *site)
 
 /* Whether the volume can serve is asked of the volume: nobody else may ask it
  * for anything just now. */
-static void look_at_root(const struct gl_mount *mount)
+static void look_at_volume(struct connector *c)
 {
+    const struct gl_mount *mount = c->mount;
     struct gl_session *session = atomic_load(&mount->session);
-    struct stat stat;
-    bool well = glfs_h_stat(session->fs, session->root, &stat) == 0;
+    bool well = gl_health_look(session) == 0;
     lg_count_well(mount->worker, mount->counters, GL_WELL, well ? WELL_MS : 0);
+    if (well && ++c->looks % PARTS_LOOKS == 0)
+        (void)gl_health_is_whole(session, session->root);
 }
 
 static void *connect_thread(void *arg)
@@ -178,7 +180,7 @@ static void *connect_thread(void *arg)
     for (;;) {
         if (looked_ms == 0 || gl_now_ms() - looked_ms >= LOOK_MS) {
             looked_ms = gl_now_ms();
-            look_at_root(mount);
+            look_at_volume(c);
         }
         sleep_ms(watch_ms(mount->site));
         if (atomic_load(&mount->trusted)) {

@@ -183,6 +183,7 @@ static struct gl_session *init_session(const struct attempt *attempt, int *ret_e
     }
     session->fs = fs;
     gl_allowed_init(&session->allowed);
+    (void)gl_health_is_whole(session, session->root); /* learns how many parts there are */
     return session;
 }
 

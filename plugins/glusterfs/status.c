@@ -23,6 +23,7 @@ int gl_status(int error)
     case EPERM:
         return 403;
     case ESTALE: /* the file was replaced each time we looked */
+    case GL_EPART:
     case ENOTCONN:
     case EIO:
     case ETIMEDOUT:
@@ -61,7 +62,7 @@ void gl_mount_note(struct gl_mount *mount, int error)
 {
     int status = gl_status(error);
     int64_t now_ms = gl_now_ms();
-    if (error == ESTALE)
+    if (error == ESTALE || error == GL_EPART)
         return;
     int64_t flushed_ms = atomic_load(&mount->flushed_ms);
     bool own = error == EIO || status == 500;
