@@ -424,6 +424,8 @@ int gl_status(int error);
 /* Tells the mount how a call ended (0 or an errno), for the log lines that say
  * that a volume went away or answers again. */
 void gl_mount_note(struct gl_mount *mount, int error);
+/* Now and then: says that it is away where that was too soon to say at the time. */
+void gl_mount_remind(struct gl_mount *mount);
 
 /* ---- fetch.c -------------------------------------------------------------------------------- */
 

@@ -182,6 +182,7 @@ static void *connect_thread(void *arg)
             looked_ms = gl_now_ms();
             look_at_volume(c);
         }
+        gl_mount_remind(mount);
         sleep_ms(watch_ms(mount->site));
         if (atomic_load(&mount->trusted)) {
             struct gl_session *session = atomic_load(&mount->session);

@@ -48,6 +48,26 @@ def test_a_killed_brick_is_503_and_comes_back_by_itself(closing):
     web.wait_log('volume "emb" is back')
 
 
+def test_a_volume_that_goes_away_again_soon_is_said_in_the_end(closing):
+    """Not each time of many; but the last word of the log must be true."""
+    brick = closing(EmbeddedBrick("again"))
+    write(brick, "f")
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}"]))
+    web.connected()
+    brick.kill()
+    web.wait_status("/f", 503)
+    brick.start()
+    web.wait_status("/f", 200)
+    web.wait_log("is back after")
+    brick.kill()
+    web.wait_status("/f", 503)
+    assert web.log().count("is away") == 1
+    web.wait_log("is away again, since [0-9]+ ms", 13)
+    brick.start()
+    web.wait_status("/f", 200)
+    wait_for("it is said", lambda: web.log().count("is back after") == 2, 3)
+
+
 def test_a_brick_that_is_down_at_start_is_found_later(closing):
     brick = closing(EmbeddedBrick())
     write(brick, "f")
