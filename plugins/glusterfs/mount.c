@@ -16,9 +16,11 @@
 #define BACKOFF_MS_MIN 200
 #define BACKOFF_MS_MAX 5000
 /* libgfapi never gives back all that an attempt took, some 100 KiB: after so many
- * that failed they become rare. Asking whether a glusterd is there costs nothing. */
+ * that failed, though glusterd answered, they become rare. Asking whether a glusterd
+ * is there costs nothing and stays frequent. */
 #define FAILURES_MAX       20
 #define BACKOFF_MS_SLOW    30000
+#define PROBE_MS_MAX       2000
 #define INIT_MS_MIN        15000 /* a first attempt's limit: gfapi itself gives up on most after 10 s */
 #define INIT_MS_MAX        3600000
 #define WATCH_MS_MAX       1000 /* how often a connected mount is looked after */
@@ -35,6 +37,7 @@ struct connector {
     struct gl_mount *mount;
     struct gl_probe *probe; /* NULL with a volfile */
     size_t first;           /* the server to ask first in the next attempt */
+    bool reached;           /* the last attempt got beyond asking for a server */
     int64_t limit_ms;       /* how long the next attempt may take */
     unsigned failures;      /* of glfs_init */
     unsigned looks;
@@ -92,9 +95,11 @@ static int connect_once(struct connector *c)
     const struct gl_mount_options *o = c->mount->options;
     struct gl_session *session;
     size_t alive = 0;
+    c->reached = true;
     if (c->probe) {
         int found = gl_probe_run(c->probe, c->first);
         if (found < 0) {
+            c->reached = false;
             explain_servers(c);
             return -1;
         }
@@ -119,17 +124,25 @@ static int connect_once(struct connector *c)
     return 0;
 }
 
+/* After one of `last_ms`. */
+static unsigned pause_ms(const struct connector *c, unsigned last_ms)
+{
+    unsigned most_ms = c->reached ? BACKOFF_MS_MAX : PROBE_MS_MAX;
+    if (c->reached && c->failures >= FAILURES_MAX)
+        return BACKOFF_MS_SLOW;
+    return last_ms * 2 < most_ms ? last_ms * 2 : most_ms;
+}
+
 static void connect_first(struct connector *c)
 {
-    unsigned backoff_ms = BACKOFF_MS_MIN;
+    unsigned backoff_ms = BACKOFF_MS_MIN / 2;
     /* An attempt that was given up may make it meanwhile. */
     while (!atomic_load(&c->mount->session) && connect_once(c)) {
-        unsigned most_ms = c->failures < FAILURES_MAX ? BACKOFF_MS_MAX : BACKOFF_MS_SLOW;
         if (atomic_load(&c->mount->session))
             return;
         say_reason(c);
+        backoff_ms = pause_ms(c, backoff_ms);
         sleep_ms(backoff_ms);
-        backoff_ms = backoff_ms * 2 < most_ms ? backoff_ms * 2 : most_ms;
     }
 }
 

@@ -426,6 +426,31 @@ def test_glusterd_that_starts_late_is_found(closing):
     web.wait_status("/", 404, 20)
 
 
+@pytest.mark.long
+def test_after_many_failures_a_glusterd_that_comes_back_is_found_at_once(closing):
+    """Attempts become rare, as each leaks; asking whether a glusterd is there does not."""
+    late = closing(SingleGlusterd())
+    late.create("v1")
+    for pid in late.brick_pids("v1"):
+        os.kill(pid, signal.SIGKILL)
+    web = closing(Serving([mount(f"{late.address}:0"), f"glusterfs-log = {late.folder}/gfapi.log"]))
+    web.wait_log('no brick of volume "v1" is up')
+
+    def attempts():
+        with open(f"{late.folder}/gfapi.log", encoding="utf-8", errors="replace") as file:
+            return file.read().count("Final graph:")
+
+    wait_for("20 of them", lambda: attempts() >= 20, 400)
+    time.sleep(12)
+    assert attempts() <= 21
+    late.child.stop()
+    web.wait_log("no glusterd answers", 40)
+    time.sleep(10)
+    late.start()  # and its bricks
+    wait_for("a brick", lambda: late.online("v1") == 1, 30)
+    web.wait_status("/", 404, 6)
+
+
 def test_an_unknown_volume_is_said_and_found_once_it_exists(closing, glusterd):
     web = closing(Serving([mount(f"{glusterd.address}:0", "later")]))
     web.wait_log(f'glusterd at {glusterd.address}:0 knows no volume "later"')
