@@ -333,6 +333,7 @@ struct gl_mount {
     struct gl_queue closer;
     struct gl_body *bodies; /* under way; loop only */
     bool watching;          /* a stall timer is pending; loop only */
+    unsigned renewals;      /* under way; loop only */
     int counters;           /* group; see gl_counter */
     unsigned number;        /* in site->mounts */
     struct gl_doubts doubts;
@@ -452,6 +453,7 @@ struct gl_fetch {
     /* store.c's */
     atomic_bool unwanted; /* all who waited have left: it need not begin */
     bool skipped;         /* nor did it: nothing was found */
+    bool renews;          /* what is known holds still, but not for long */
     struct gl_entry *entry;
     struct gl_call *waiters, **waiters_tail;
 };

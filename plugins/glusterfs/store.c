@@ -18,6 +18,9 @@
 
 #define LARGE_AGE_MS 10000 /* then it may be small enough by now */
 #define FILES_MAX    16384 /* descriptors of cached files */
+/* What was loaded together is due together: so many look-ups of a mount that nobody
+ * waits for run at a time, or they would take the CPU from the loop. */
+#define RENEWALS_MAX 4
 
 struct gl_store {
     struct gl_site *site;
@@ -36,7 +39,7 @@ struct found {
     struct gl_entry *entry; /* NULL = it is not kept */
 };
 
-enum freshness { STALE, FRESH, DUE /* fresh, but not for long */ };
+enum freshness { STALE, FRESH, DUE /* fresh, but not for long */, PRESSING /* very short */ };
 
 static void start_fetch(struct gl_store *store, struct gl_entry *entry, struct gl_mount *mount,
     struct gl_fetch **ret_fetch);
@@ -142,7 +145,9 @@ static enum freshness judge(
     }
     if (age_ms > limit_ms)
         return STALE;
-    return entry->hot && age_ms > limit_ms * 3 / 4 ? DUE : FRESH;
+    if (!entry->hot || age_ms <= limit_ms * 3 / 4)
+        return FRESH;
+    return age_ms > limit_ms * 7 / 8 ? PRESSING : DUE;
 }
 
 /* ---- answering from memory ---- */
@@ -506,6 +511,7 @@ static void end_fetch(void *arg)
     struct gl_store *store = mount->site->store;
     struct gl_entry *entry = fetch->entry;
     struct gl_fetch *again = NULL;
+    mount->renewals -= fetch->renews;
     if (fetch->unchanged)
         fetch->content = (struct gl_content *)(uintptr_t)fetch->known; /* with its reference */
     else if (fetch->known)
@@ -602,6 +608,7 @@ int gl_store_start(struct gl_site *site, struct lg_worker *worker)
 static void take_hit(struct gl_store *store, struct gl_entry *entry, const struct gl_call *call,
     enum freshness freshness, struct found *ret_found)
 {
+    struct gl_mount *mount = call->mount;
     struct gl_fetch *fetch = NULL;
     *ret_found = (struct found){
         .kind = entry->kind,
@@ -610,8 +617,13 @@ static void take_hit(struct gl_store *store, struct gl_entry *entry, const struc
         .index = entry->index,
         .entry = entry,
     };
-    if (freshness == DUE && !entry->fetch)
-        start_fetch(store, entry, call->mount, &fetch);
+    bool may_renew = freshness == PRESSING || (freshness == DUE && mount->renewals < RENEWALS_MAX);
+    if (may_renew && !entry->fetch)
+        start_fetch(store, entry, mount, &fetch);
+    if (fetch) {
+        fetch->renews = true;
+        mount->renewals++;
+    }
     entry->hot = true;
 }
 

@@ -4,6 +4,7 @@ of everybody else's requests. Each test runs with thousands in ./check and with 
 thousand in ./check --long, and asserts the same for each connection."""
 
 import array
+import concurrent.futures
 import json
 import os
 import re
@@ -250,6 +251,37 @@ def test_files_nobody_waits_for_any_more_are_not_fetched(closing):
     found = crowd.tell("each /none")
     assert found["whole"] == 0
     assert ask(web, "/late") < 0.9
+
+
+def test_files_loaded_together_are_not_renewed_all_at_once(closing, count=20):
+    """A few look-ups at a time, none of which has to wait for a thread; and they are in
+    time, so that no client waits for one."""
+    brick = closing(EmbeddedBrick("together", below=[("debug/delay-gen", {
+        "delay-percentage": "100", "delay-duration": "10000", "enable": "lookup",
+    })]))  # fmt: skip
+    for name in ("small", *(f"t{i}" for i in range(count))):
+        with open(os.path.join(brick.brick, name), "wb") as file:
+            file.write(numbers(KIB))
+    web = closing(serve(brick, "glusterfs-upcall = off", "glusterfs-cache-age = 2"))
+
+    def mount_stats():
+        return stats(web)["plugins"]["glusterfs"][0]
+
+    for pause in (2.6, 0):  # what has just changed is read again, not only looked at
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            assert set(pool.map(lambda i: web.status(f"/t{i}"), range(count))) == {200}
+        time.sleep(pause)
+    begun = mount_stats()
+    waited, end = [], time.monotonic() + 4
+    while time.monotonic() < end:
+        for i in range(count):
+            assert web.status(f"/t{i}") == 200
+            if i % 8 == 0:
+                waited.append(stats(web)["queued"])
+    found = mount_stats()
+    assert found["renewals"] - begun["renewals"] >= count
+    assert found["misses"] + found["shared"] - begun["misses"] - begun["shared"] <= 1
+    assert max(waited) <= 2
 
 
 # ---- descriptors ------------------------------------------------------------------------
