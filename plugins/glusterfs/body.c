@@ -55,7 +55,7 @@ struct block {
     ssize_t result;
     int error;
     bool stated; /* the two below are known */
-    int64_t mtime_ns;
+    struct timespec mtime;
     off_t file_size;
 };
 
@@ -65,9 +65,9 @@ struct gl_body {
     struct lg_request *request;
     glfs_fd_t *fd;
     struct gl_thirst thirst; /* waiting for memory */
-    int64_t mtime_s;         /* as the head said */
-    int64_t mtime_ns;        /* as the first read saw it; 0 = none did */
-    int64_t head_ns;         /* mtime_s with its nanoseconds */
+    struct timespec head_mtime;
+    struct timespec read_mtime; /* as the first read saw it, */
+    bool stated;                /* if one did */
     off_t size;
     const struct lg_segment *segments;
     size_t segment_count;
@@ -204,8 +204,7 @@ static void read_done(
     block->stated = result >= 0 && poststat && GLFS_STAT_MTIME_VALID(poststat->glfs_st_mask) &&
                     GLFS_STAT_SIZE_VALID(poststat->glfs_st_mask);
     if (block->stated) {
-        block->mtime_ns =
-            (int64_t)poststat->glfs_st_mtime.tv_sec * 1000000000 + poststat->glfs_st_mtime.tv_nsec;
+        block->mtime = poststat->glfs_st_mtime;
         block->file_size = poststat->glfs_st_size;
     }
     if (lg_post(body->request, take_read, block))
@@ -393,7 +392,7 @@ static void end_confirm(void *arg)
     if (body->asked_error) {
         gl_mount_note(body->mount, body->asked_error);
         fail(body, "look at it once more", body->asked_error);
-    } else if (now->st_size != body->size || gl_ns(&now->st_mtim) != body->head_ns) {
+    } else if (now->st_size != body->size || !gl_time_eq(&now->st_mtim, &body->head_mtime)) {
         fail(body, CHANGED, 0);
     }
     deliver(body);
@@ -478,11 +477,12 @@ static bool is_changed(struct gl_body *body, const struct block *block)
         body->blind = true;
         return false;
     }
-    int64_t moved_s = block->mtime_ns / 1000000000 - body->mtime_s;
-    if (body->mtime_ns == 0)
-        body->mtime_ns = block->mtime_ns;
+    int64_t moved_s = block->mtime.tv_sec - body->head_mtime.tv_sec;
+    if (!body->stated)
+        body->read_mtime = block->mtime;
+    body->stated = true;
     return block->file_size != body->size || moved_s > MTIME_SLACK_S || moved_s < -MTIME_SLACK_S ||
-           block->mtime_ns != body->mtime_ns;
+           !gl_time_eq(&block->mtime, &body->read_mtime);
 }
 
 /* A read has come back: more of it, or its end. */
@@ -618,8 +618,7 @@ void gl_body_answer(struct lg_request *request, struct gl_mount *mount, glfs_fd_
     body->mount = mount;
     body->request = request;
     body->fd = fd;
-    body->mtime_s = stat->st_mtim.tv_sec;
-    body->head_ns = gl_ns(&stat->st_mtim);
+    body->head_mtime = stat->st_mtim;
     body->size = stat->st_size;
     body->segments = plan->segments;
     body->segment_count = plan->segment_count;

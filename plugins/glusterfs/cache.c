@@ -31,7 +31,7 @@ struct gl_cache {
 bool gl_stamp_eq(const struct gl_stamp *a, const struct gl_stamp *b)
 {
     return memcmp(a->gfid, b->gfid, sizeof a->gfid) == 0 && a->size == b->size &&
-           a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
+           gl_time_eq(&a->mtim, &b->mtim) && gl_time_eq(&a->ctim, &b->ctim);
 }
 
 static uint64_t mix(uint64_t hash, uint64_t word)

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define GL_GFID_SIZE 16
 #define GL_ETAG_SIZE 80
@@ -24,12 +25,23 @@ struct gl_cache; /* opaque */
 /* Which file, and which state of it. */
 struct gl_stamp {
     unsigned char gfid[GL_GFID_SIZE];
-    int64_t size;     /* bytes */
-    int64_t mtime_ns; /* Unix time */
-    int64_t ctime_ns;
+    int64_t size; /* bytes */
+    struct timespec mtim, ctim;
 };
 
+/* Times of files may be any: as nanoseconds in 64 bits they would end in 2262. */
+static inline bool gl_time_eq(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
 bool gl_stamp_eq(const struct gl_stamp *a, const struct gl_stamp *b);
+
+/* When a file was changed, to the second; any second is one, 0 as well. */
+struct gl_mtime {
+    bool known; /* it is a file that was seen */
+    int64_t s;  /* Unix time */
+};
 
 struct gl_content {
     struct gl_cache *cache; /* that counts it; NULL = none */
@@ -73,8 +85,8 @@ struct gl_entry {
     void *session;
     void *dir;
     void *fetch;
-    const char *index;   /* what answers for the directory `path`; lives as long as the process */
-    int64_t mtime_ns;    /* of a file */
+    const char *index; /* what answers for the directory `path`; lives as long as the process */
+    struct gl_mtime mtime;
     bool judged;         /* the two below are known */
     bool varies;         /* it may have encoded neighbours */
     const void *expires; /* the rule for it */

@@ -11,17 +11,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define WATCH_MAX 256                       /* directories looked at in one round */
-#define GRAIN_NS  ((int64_t)2 * 1000000000) /* two changes this close may look like one */
-
-static int64_t unix_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return gl_ns(&now);
-}
+#define WATCH_MAX 256 /* directories looked at in one round */
 
 static size_t hash_path(const char *path, size_t len)
 {
@@ -94,12 +85,11 @@ static struct gl_dir *evict_dir(struct gl_dirs *dirs)
 /* With the lock held: it was seen again. True when it may have changed. */
 static bool see(struct gl_dir *dir, const struct stat *stat, int64_t began_ms)
 {
-    int64_t mtime_ns = gl_ns(&stat->st_mtim);
-    int64_t ctime_ns = gl_ns(&stat->st_ctim);
-    bool changed = dir->young || dir->mtime_ns != mtime_ns || dir->ctime_ns != ctime_ns;
-    dir->mtime_ns = mtime_ns;
-    dir->ctime_ns = ctime_ns;
-    dir->young = unix_ns() - ctime_ns < GRAIN_NS;
+    bool changed = dir->young || !gl_time_eq(&dir->mtim, &stat->st_mtim) ||
+                   !gl_time_eq(&dir->ctim, &stat->st_ctim);
+    dir->mtim = stat->st_mtim;
+    dir->ctim = stat->st_ctim;
+    dir->young = gl_is_young(stat);
     if (atomic_load(&dir->confirmed_ms) < began_ms)
         atomic_store(&dir->confirmed_ms, began_ms);
     return changed;

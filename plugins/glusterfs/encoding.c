@@ -178,9 +178,7 @@ const char *gl_encoding_next(struct lg_request *request, struct gl_offer *offer,
     return lg_request_printf(request, "%s%s", name, offer->asked->suffix);
 }
 
-bool gl_encoding_is_usable(enum gl_kind kind, int64_t mtime_ns, const struct gl_offer *offer)
+bool gl_encoding_is_usable(enum gl_kind kind, struct gl_mtime mtime, const struct gl_offer *offer)
 {
-    const int64_t second_ns = 1000000000;
-    return (kind == GL_FILE || kind == GL_LARGE) &&
-           mtime_ns / second_ns >= offer->mtime_ns / second_ns;
+    return (kind == GL_FILE || kind == GL_LARGE) && mtime.known && mtime.s >= offer->mtime.s;
 }

@@ -21,9 +21,6 @@
 /* What gfapi keeps for an object that is open, roughly: an inode with the
  * contexts of a dozen translators. */
 #define OBJECT_COST ((size_t)2048)
-/* Times this close to now may not show the next change: the grain of a brick's
- * clock is a few ms, and clocks of nodes differ. */
-#define YOUNG_NS ((int64_t)2 * 1000000000)
 
 struct kept {
     struct gl_content base; /* first */
@@ -46,8 +43,11 @@ void gl_make_etag(const struct gl_node *node, const struct stat *stat, char ret_
     char hex[2 * GL_GFID_SIZE + 1];
     for (size_t i = 0; i < GL_GFID_SIZE; i++)
         snprintf(hex + 2 * i, 3, "%02x", node->gfid[i]);
-    snprintf(ret_etag, GL_ETAG_SIZE, "\"%s-%llx-%llx\"", hex,
-        (unsigned long long)gl_ns(&stat->st_mtim), (unsigned long long)stat->st_size);
+    /* Nanoseconds since 1970, which begin anew every 584 years: a tag needs no order. */
+    unsigned long long ns = (unsigned long long)stat->st_mtim.tv_sec * 1000000000 +
+                            (unsigned long)stat->st_mtim.tv_nsec;
+    snprintf(
+        ret_etag, GL_ETAG_SIZE, "\"%s-%llx-%llx\"", hex, ns, (unsigned long long)stat->st_size);
 }
 
 /* ---- contents ---- */
@@ -145,19 +145,10 @@ static void make_stamp(const struct gl_node *node, const struct stat *stat, stru
 {
     *ret = (struct gl_stamp){
         .size = stat->st_size,
-        .mtime_ns = gl_ns(&stat->st_mtim),
-        .ctime_ns = gl_ns(&stat->st_ctim),
+        .mtim = stat->st_mtim,
+        .ctim = stat->st_ctim,
     };
     memcpy(ret->gfid, node->gfid, sizeof ret->gfid);
-}
-
-static bool is_young(const struct stat *stat)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    int64_t ctime_ns = gl_ns(&stat->st_ctim);
-    int64_t mtime_ns = gl_ns(&stat->st_mtim);
-    return gl_ns(&now) - (ctime_ns > mtime_ns ? ctime_ns : mtime_ns) < YOUNG_NS;
 }
 
 /* ---- reading ---- */
@@ -202,8 +193,8 @@ static enum read read_once(
     if (got < 0 || glfs_h_stat(fs, object, &after))
         return READ_FAILED;
     bool same = (size_t)got == size && after.st_size == stat->st_size &&
-                gl_ns(&after.st_mtim) == gl_ns(&stat->st_mtim) &&
-                gl_ns(&after.st_ctim) == gl_ns(&stat->st_ctim);
+                gl_time_eq(&after.st_mtim, &stat->st_mtim) &&
+                gl_time_eq(&after.st_ctim, &stat->st_ctim);
     *stat = after;
     return same ? READ_GOOD : READ_AGAIN;
 }
@@ -225,7 +216,7 @@ static void make_lines(struct gl_content *content)
 {
     const struct lg_entity entity = {
         .size = content->stamp.size,
-        .mtime_s = content->stamp.mtime_ns / 1000000000,
+        .mtime_s = content->stamp.mtim.tv_sec,
         .etag = content->etag,
         .content_type = content->type,
     };
@@ -251,13 +242,13 @@ static void read_file(struct gl_fetch *fetch, struct gl_node *node, const char *
         return;
     }
     fetch->kind = GL_LARGE; /* or one that never stands still: body.c sends it in pieces */
-    fetch->mtime_ns = gl_ns(&stat.st_mtim);
+    fetch->mtime = (struct gl_mtime){true, stat.st_mtim.tv_sec};
     if (verdict != READ_GOOD)
         return;
     fetch->kind = GL_FILE;
     fetch->content = &kept->base;
     make_stamp(node, &stat, &kept->base.stamp);
-    kept->base.young = is_young(&stat);
+    kept->base.young = gl_is_young(&stat);
     kept->base.type = lg_worker_mime_type(fetch->mount->worker, name);
     gl_make_etag(node, &stat, kept->base.etag);
     make_lines(&kept->base);
@@ -284,7 +275,7 @@ static void look_at_file(struct gl_fetch *fetch, struct gl_node *node, const cha
     if (is_unchanged(fetch, node)) {
         fetch->kind = GL_FILE;
         fetch->unchanged = true;
-        fetch->mtime_ns = fetch->known->stamp.mtime_ns;
+        fetch->mtime = (struct gl_mtime){true, fetch->known->stamp.mtim.tv_sec};
         return;
     }
     read_file(fetch, node, name);

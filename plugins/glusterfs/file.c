@@ -274,7 +274,8 @@ static bool answer_beside(struct lg_request *request, const struct gl_call *call
         return false;
     enum gl_kind kind = S_ISREG(node.stat.st_mode) ? GL_LARGE : GL_ABSENT;
     int err = ENOENT;
-    if (gl_encoding_is_usable(kind, gl_ns(&node.stat.st_mtim), call->offer))
+    const struct gl_mtime mtime = {true, node.stat.st_mtim.tv_sec};
+    if (gl_encoding_is_usable(kind, mtime, call->offer))
         err = answer_file(request, call, call->name, session, &node);
     gl_node_close(session, &node);
     return !err;

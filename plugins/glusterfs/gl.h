@@ -17,6 +17,8 @@
  *   walk.c     a path -> the file it names inside the volume
  *   dirs.c     directories kept open, and whether they are still what they were
  *   access.c   whether a file may be read
+ *   health.c   whether the volume is there, and all of it
+ *   parts.c    which parts of a distributed volume there are; pure
  *   status.c   errno -> status; the log lines about a volume coming and going
  *   upcall.c   what bricks tell about changes: doubts, and whom to trust
  *   cache.c    what was seen at a path, within a bound of memory; pure
@@ -48,12 +50,14 @@
 
 #define GL_ROOM "glusterfs"
 
-#define GL_DEFAULT_PORT  24007
-#define GL_SERVERS_MAX   32
-#define GL_MOUNTS_MAX    256
-#define GL_INDEXES_MAX   16
-#define GL_QUEUE_MAX     1024 /* requests that wait for a mount's turn */
-#define GL_RETRY_AFTER_S 1    /* what 503 tells the client to wait */
+#define GL_DEFAULT_PORT 24007
+#define GL_SERVERS_MAX  32
+#define GL_MOUNTS_MAX   256
+#define GL_INDEXES_MAX  16
+/* What waits for a mount's turn. As many as a worker that may open 16384 files has
+ * clients; each costs 5 KiB, its request included. */
+#define GL_QUEUE_MAX     16384
+#define GL_RETRY_AFTER_S 1 /* what 503 tells the client to wait */
 
 /* ---- what the configuration says: made by the master, never changed --------- */
 
@@ -214,10 +218,9 @@ void gl_queue_help(struct gl_queue *queue, unsigned most);
 /* Starts fn(arg) on a detached thread with every signal blocked. 0 or -1. */
 int gl_thread_start(const char *name, void *(*fn)(void *arg), void *arg);
 int64_t gl_now_ms(void); /* monotonic */
-static inline int64_t gl_ns(const struct timespec *time)
-{
-    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
+/* A brick's clock has a grain of a few ms, and clocks of nodes differ: what changed
+ * so shortly ago may change once more without its times showing it. */
+bool gl_is_young(const struct stat *stat);
 
 /* ---- dirs.c: any thread but the loop, unless said ------------------------------------- */
 
@@ -235,7 +238,7 @@ struct gl_dir {
     uint64_t key;                 /* gl_gfid_key */
     _Atomic int64_t confirmed_ms; /* gl_now_ms; 0 = it is gone */
     atomic_bool wanted;           /* entries in it were asked for: keep it confirmed */
-    int64_t mtime_ns, ctime_ns;   /* under the table's lock, as what follows */
+    struct timespec mtim, ctim;   /* under the table's lock, as what follows */
     bool young;                   /* it changed within the clock's grain of when we looked */
     unsigned refs;                /* the table holds one */
     unsigned depth;
@@ -299,6 +302,7 @@ struct gl_session {
     glfs_t *fs;
     glfs_object_t *root;
     struct gl_dirs dirs;
+    atomic_uint parts; /* of a distributed volume, when last asked; 0 = not known */
 };
 
 enum gl_away { GL_HERE, GL_AWAY, GL_AWAY_UNSAID /* too soon to say it again */ };
@@ -317,6 +321,7 @@ struct gl_mount {
     struct gl_queue closer;
     struct gl_body *bodies; /* under way; loop only */
     bool watching;          /* a stall timer is pending; loop only */
+    unsigned renewals;      /* under way; loop only */
     int counters;           /* group; see gl_counter */
     unsigned number;        /* in site->mounts */
     struct gl_doubts doubts;
@@ -325,6 +330,7 @@ struct gl_mount {
     _Atomic int64_t renew_ms; /* and remember us for twice this long */
     _Atomic int64_t flushed_ms;
     struct lg_log_limit gripe; /* about calls that failed */
+    struct lg_log_limit partial;
 };
 
 /* What is counted for each mount; texts are in plugin.c. */
@@ -384,6 +390,21 @@ void gl_node_close(struct gl_session *session, struct gl_node *node);
 /* Handler thread. Whether this process may read the file: 0 or an errno. */
 int gl_access(struct gl_session *session, const struct gl_node *node);
 
+/* ---- health.c: any thread but the loop --------------------------------------------------- */
+
+/* What gfapi says of a part that is away is ENOENT, as of a file that is none: this is
+ * the errno of what may lie there. 503; says nothing about the volume as a whole. */
+#define GL_EPART EREMOTEIO
+
+/* Asks a brick. 0, or the errno of a volume that cannot serve. */
+int gl_health_look(struct gl_session *session);
+/* Asks for a directory that may be read whether all parts of the volume that it is
+ * distributed over are there; false where that cannot be known. A part counts as there
+ * while any of its bricks is. */
+bool gl_health_is_whole(struct gl_session *session, glfs_object_t *directory);
+/* Something was not found: ENOENT, or GL_EPART where that may be for another reason. */
+int gl_health_absent(struct gl_session *session);
+
 /* ---- status.c: any thread ------------------------------------------------------------------ */
 
 /* The HTTP status a failed call deserves. 503 means: the volume is away. */
@@ -391,6 +412,8 @@ int gl_status(int error);
 /* Tells the mount how a call ended (0 or an errno), for the log lines that say
  * that a volume went away or answers again. */
 void gl_mount_note(struct gl_mount *mount, int error);
+/* Now and then: says that it is away where that was too soon to say at the time. */
+void gl_mount_remind(struct gl_mount *mount);
 
 /* ---- fetch.c -------------------------------------------------------------------------------- */
 
@@ -413,8 +436,11 @@ struct gl_fetch {
     int64_t confirmed_ms;
     uint64_t epoch, seq; /* of the mount before it was looked at */
     const char *index;   /* the name in the directory `path` that answers for it; or NULL */
-    int64_t mtime_ns;    /* of a GL_FILE or GL_LARGE that is no directory */
+    struct gl_mtime mtime;
     /* store.c's */
+    atomic_bool unwanted; /* all who waited have left: it need not begin */
+    bool skipped;         /* nor did it: nothing was found */
+    bool renews;          /* what is known holds still, but not for long */
     struct gl_entry *entry;
     struct gl_call *waiters, **waiters_tail;
 };
@@ -442,7 +468,7 @@ struct gl_offer {
     /* the file itself, in case there is none */
     enum gl_kind kind;
     struct gl_content *content; /* referenced; NULL unless GL_FILE */
-    int64_t mtime_ns;
+    struct gl_mtime mtime;
     const char *type;
 };
 
@@ -453,7 +479,7 @@ bool gl_encoding_choose(
 const char *gl_encoding_next(struct lg_request *request, struct gl_offer *offer, const char *name);
 /* Whether what was found there may stand for the file: one that is older does
  * not. */
-bool gl_encoding_is_usable(enum gl_kind kind, int64_t mtime_ns, const struct gl_offer *offer);
+bool gl_encoding_is_usable(enum gl_kind kind, struct gl_mtime mtime, const struct gl_offer *offer);
 
 /* One request. In its memory. */
 struct gl_call {

@@ -175,8 +175,12 @@ int gl_listing_answer(struct lg_request *request, const struct gl_call *call,
     if (!err && !fd)
         err = errno ? errno : EIO;
     if (fd) {
+        /* Parts that are away are passed over in silence, from the opening on. */
+        listing.page.partial = !gl_health_is_whole(session, node->object);
         err = read_names(&listing, fd);
         glfs_closedir(fd);
+        if (!err && !gl_health_is_whole(session, node->object))
+            listing.page.partial = true;
     }
     if (!err)
         err = answer_page(request, call, &listing);

@@ -16,9 +16,11 @@
 #define BACKOFF_MS_MIN 200
 #define BACKOFF_MS_MAX 5000
 /* libgfapi never gives back all that an attempt took, some 100 KiB: after so many
- * that failed they become rare. Asking whether a glusterd is there costs nothing. */
+ * that failed, though glusterd answered, they become rare. Asking whether a glusterd
+ * is there costs nothing and stays frequent. */
 #define FAILURES_MAX       20
 #define BACKOFF_MS_SLOW    30000
+#define PROBE_MS_MAX       2000
 #define INIT_MS_MIN        15000 /* a first attempt's limit: gfapi itself gives up on most after 10 s */
 #define INIT_MS_MAX        3600000
 #define WATCH_MS_MAX       1000 /* how often a connected mount is looked after */
@@ -26,7 +28,8 @@
 #define REPLACE_MS         30000 /* how long away before a second session is tried */
 #define REPLACE_FACTOR_MAX 10    /* and so many times as long where that goes on failing */
 #define SAY_AGAIN_MS       60000
-#define LOOK_MS            1000 /* how often the root is looked at, for health checks */
+#define LOOK_MS            1000 /* how often the volume is looked at, for health checks */
+#define PARTS_LOOKS        60   /* and every so many times how many parts it has by now */
 #define WELL_MS            3500 /* a look that hangs is none: so long the last one holds */
 #define REASON_SIZE        768
 
@@ -34,8 +37,10 @@ struct connector {
     struct gl_mount *mount;
     struct gl_probe *probe; /* NULL with a volfile */
     size_t first;           /* the server to ask first in the next attempt */
+    bool reached;           /* the last attempt got beyond asking for a server */
     int64_t limit_ms;       /* how long the next attempt may take */
     unsigned failures;      /* of glfs_init */
+    unsigned looks;
     char reason[REASON_SIZE];
     char said[REASON_SIZE]; /* the last reason that was logged */
     int64_t said_ms;
@@ -90,9 +95,11 @@ static int connect_once(struct connector *c)
     const struct gl_mount_options *o = c->mount->options;
     struct gl_session *session;
     size_t alive = 0;
+    c->reached = true;
     if (c->probe) {
         int found = gl_probe_run(c->probe, c->first);
         if (found < 0) {
+            c->reached = false;
             explain_servers(c);
             return -1;
         }
@@ -117,26 +124,32 @@ static int connect_once(struct connector *c)
     return 0;
 }
 
+/* After one of `last_ms`. */
+static unsigned pause_ms(const struct connector *c, unsigned last_ms)
+{
+    unsigned most_ms = c->reached ? BACKOFF_MS_MAX : PROBE_MS_MAX;
+    if (c->reached && c->failures >= FAILURES_MAX)
+        return BACKOFF_MS_SLOW;
+    return last_ms * 2 < most_ms ? last_ms * 2 : most_ms;
+}
+
 static void connect_first(struct connector *c)
 {
-    unsigned backoff_ms = BACKOFF_MS_MIN;
+    unsigned backoff_ms = BACKOFF_MS_MIN / 2;
     /* An attempt that was given up may make it meanwhile. */
     while (!atomic_load(&c->mount->session) && connect_once(c)) {
-        unsigned most_ms = c->failures < FAILURES_MAX ? BACKOFF_MS_MAX : BACKOFF_MS_SLOW;
         if (atomic_load(&c->mount->session))
             return;
         say_reason(c);
+        backoff_ms = pause_ms(c, backoff_ms);
         sleep_ms(backoff_ms);
-        backoff_ms = backoff_ms * 2 < most_ms ? backoff_ms * 2 : most_ms;
     }
 }
 
 /* gfapi has had its time to find the volume again. */
 static void replace_session(struct connector *c)
 {
-    struct gl_session *session = atomic_load(&c->mount->session);
-    struct stat stat;
-    if (glfs_h_stat(session->fs, session->root, &stat) == 0) {
+    if (gl_health_look(atomic_load(&c->mount->session)) == 0) {
         gl_mount_note(c->mount, 0);
         return;
     }
@@ -161,12 +174,14 @@ static unsigned watch_ms(const struct gl_site *site)
 
 /* Whether the volume can serve is asked of the volume: nobody else may ask it
  * for anything just now. */
-static void look_at_root(const struct gl_mount *mount)
+static void look_at_volume(struct connector *c)
 {
+    const struct gl_mount *mount = c->mount;
     struct gl_session *session = atomic_load(&mount->session);
-    struct stat stat;
-    bool well = glfs_h_stat(session->fs, session->root, &stat) == 0;
+    bool well = gl_health_look(session) == 0;
     lg_count_well(mount->worker, mount->counters, GL_WELL, well ? WELL_MS : 0);
+    if (well && ++c->looks % PARTS_LOOKS == 0)
+        (void)gl_health_is_whole(session, session->root);
 }
 
 static void *connect_thread(void *arg)
@@ -178,8 +193,9 @@ static void *connect_thread(void *arg)
     for (;;) {
         if (looked_ms == 0 || gl_now_ms() - looked_ms >= LOOK_MS) {
             looked_ms = gl_now_ms();
-            look_at_root(mount);
+            look_at_volume(c);
         }
+        gl_mount_remind(mount);
         sleep_ms(watch_ms(mount->site));
         if (atomic_load(&mount->trusted)) {
             struct gl_session *session = atomic_load(&mount->session);

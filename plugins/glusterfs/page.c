@@ -134,6 +134,8 @@ static void put_page_html(FILE *out, const struct gl_page *page)
     fputs("</table>\n", out);
     if (page->cut)
         fprintf(out, "<p>There are more names than these %zu.\n", page->count);
+    else if (page->partial)
+        fputs("<p>Names may be missing: a part of the volume is away.\n", out);
     fputs("</html>\n", out);
 }
 
@@ -142,7 +144,7 @@ static void put_page_json(FILE *out, const struct gl_page *page)
     static const char *const kinds[] = {"directory", "file", "link"};
     fputs("{\"path\":", out);
     put_json(out, page->path);
-    fprintf(out, ",\"complete\":%s,\"entries\":[", page->cut ? "false" : "true");
+    fprintf(out, ",\"complete\":%s,\"entries\":[", page->cut || page->partial ? "false" : "true");
     for (size_t i = 0; i < page->count; i++) {
         const struct gl_name *name = &page->names[i];
         fputs(i ? ",\n{\"name\":" : "\n{\"name\":", out);

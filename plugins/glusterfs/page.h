@@ -23,7 +23,8 @@ struct gl_name {
 struct gl_page {
     const char *path; /* as in the URL, decoded; ends with a slash */
     bool has_parent;
-    bool cut; /* there are more names */
+    bool cut;     /* there are more names */
+    bool partial; /* there may be */
     struct gl_name *names;
     size_t count;
 };

@@ -163,7 +163,7 @@ static const struct lg_counter counters[] = {
     [GL_LISTINGS] = {"listings", LG_COUNTER, "listings of directories"},
     [GL_TRUSTED] = {"upcalls_trusted", LG_GAUGE, "1 while changes are told about by the volume"},
     [GL_CACHED] = {"cache_bytes", LG_GAUGE, "memory of this worker's cache, all mounts together"},
-    [GL_WELL] = {"well", LG_HEALTH, "1 while the volume's root can be looked at"},
+    [GL_WELL] = {"well", LG_HEALTH, "1 while a brick answers about the volume's root"},
     [GL_LATENCY] = {"fetch_us_250", LG_COUNTER, "fetches that took at most 0.25 ms"},
     {"fetch_us_1000", LG_COUNTER, "at most 1 ms"},
     {"fetch_us_4000", LG_COUNTER, "at most 4 ms"},

@@ -5,11 +5,24 @@
 #include <signal.h>
 #include <time.h>
 
+#define YOUNG_S 2
+
 int64_t gl_now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Whatever sets another time, or writes, sets ctime to now: times that somebody made
+ * up, in the future perhaps, say nothing here. */
+bool gl_is_young(const struct stat *stat)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t old_s = now.tv_sec - YOUNG_S;
+    return stat->st_ctim.tv_sec > old_s ||
+           (stat->st_ctim.tv_sec == old_s && stat->st_ctim.tv_nsec > now.tv_nsec);
 }
 
 /* Signals are the worker's business: its loop expects them on its own thread.

@@ -198,6 +198,7 @@ static struct gl_session *init_session(const struct attempt *attempt, int *ret_e
         return NULL;
     }
     session->fs = fs;
+    (void)gl_health_is_whole(session, session->root); /* learns how many parts there are */
     return session;
 }
 

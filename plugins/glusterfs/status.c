@@ -23,6 +23,7 @@ int gl_status(int error)
     case EPERM:
         return 403;
     case ESTALE: /* the file was replaced each time we looked */
+    case GL_EPART:
     case ENOTCONN:
     case EIO:
     case ETIMEDOUT:
@@ -57,11 +58,24 @@ static void note_away(struct gl_mount *mount, int error)
         mount->options->volume, strerror(error));
 }
 
+void gl_mount_remind(struct gl_mount *mount)
+{
+    int unsaid = GL_AWAY_UNSAID;
+    int64_t now_ms = gl_now_ms();
+    if (atomic_load_explicit(&mount->away, memory_order_relaxed) != GL_AWAY_UNSAID ||
+        now_ms - atomic_load(&mount->away_said_ms) <= SAY_AGAIN_MS ||
+        !atomic_compare_exchange_strong(&mount->away, &unsaid, GL_AWAY))
+        return;
+    atomic_store(&mount->away_said_ms, now_ms);
+    lg_log(LG_LOG_WARN, GL_ROOM, "volume \"%s\" is away again, since %lld ms: 503 until it is back",
+        mount->options->volume, (long long)(now_ms - atomic_load(&mount->away_since_ms)));
+}
+
 void gl_mount_note(struct gl_mount *mount, int error)
 {
     int status = gl_status(error);
     int64_t now_ms = gl_now_ms();
-    if (error == ESTALE)
+    if (error == ESTALE || error == GL_EPART)
         return;
     int64_t flushed_ms = atomic_load(&mount->flushed_ms);
     bool own = error == EIO || status == 500;

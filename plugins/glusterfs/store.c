@@ -18,6 +18,9 @@
 
 #define LARGE_AGE_MS 10000 /* then it may be small enough by now */
 #define FILES_MAX    16384 /* descriptors of cached files */
+/* What was loaded together is due together: so many look-ups of a mount that nobody
+ * waits for run at a time, or they would take the CPU from the loop. */
+#define RENEWALS_MAX 4
 
 struct gl_store {
     struct gl_site *site;
@@ -31,12 +34,12 @@ struct gl_store {
 struct found {
     enum gl_kind kind;
     struct gl_content *content; /* borrowed; GL_FILE only */
-    int64_t mtime_ns;
+    struct gl_mtime mtime;
     const char *index;
     struct gl_entry *entry; /* NULL = it is not kept */
 };
 
-enum freshness { STALE, FRESH, DUE /* fresh, but not for long */ };
+enum freshness { STALE, FRESH, DUE /* fresh, but not for long */, PRESSING /* very short */ };
 
 static void start_fetch(struct gl_store *store, struct gl_entry *entry, struct gl_mount *mount,
     struct gl_fetch **ret_fetch);
@@ -142,7 +145,9 @@ static enum freshness judge(
     }
     if (age_ms > limit_ms)
         return STALE;
-    return entry->hot && age_ms > limit_ms * 3 / 4 ? DUE : FRESH;
+    if (!entry->hot || age_ms <= limit_ms * 3 / 4)
+        return FRESH;
+    return age_ms > limit_ms * 7 / 8 ? PRESSING : DUE;
 }
 
 /* ---- answering from memory ---- */
@@ -168,7 +173,7 @@ static void answer_content(
     struct gl_mount *mount = call->mount;
     struct lg_entity entity = gl_entity(call, content->type);
     entity.size = content->stamp.size;
-    entity.mtime_s = content->stamp.mtime_ns / 1000000000;
+    entity.mtime_s = content->stamp.mtim.tv_sec;
     entity.etag = content->etag[0] ? content->etag : NULL;
     if (!call->offer) {
         entity.lines = content->lines;
@@ -261,7 +266,7 @@ static void begin_offer(const struct gl_site *site, struct lg_request *request,
         return;
     *offer = (struct gl_offer){.kind = found->kind,
         .content = found->content,
-        .mtime_ns = found->mtime_ns,
+        .mtime = found->mtime,
         .type = found->content ? found->content->type : lg_mime_type(request, call->name)};
     if (!gl_encoding_choose(site, request, offer) && !offer->plain_refused)
         return;
@@ -299,7 +304,7 @@ static enum lg_verdict try_offers(struct gl_store *store, struct lg_request *req
     struct gl_offer *offer = call->offer;
     struct found next = {0};
     const char *path = call->beside;
-    while (!found || !gl_encoding_is_usable(found->kind, found->mtime_ns, offer)) {
+    while (!found || !gl_encoding_is_usable(found->kind, found->mtime, offer)) {
         found = NULL;
         path = gl_encoding_next(request, offer, call->name);
         call->beside = path;
@@ -324,7 +329,7 @@ static enum lg_verdict go_on(struct gl_store *store, struct lg_request *request,
     enum lg_verdict verdict = LG_PARKED;
     if (!call->offer && is_file && (site->encoding_count > 0 || site->rule_count > 0)) {
         judge_file(site, request, call, found);
-        if (call->varies && found->mtime_ns)
+        if (call->varies && found->mtime.known)
             begin_offer(site, request, call, found);
         if (call->offer)
             found = NULL;
@@ -354,28 +359,33 @@ static void leave_fetch(struct gl_call *call)
 static void gone(struct lg_request *request)
 {
     struct gl_call *call = lg_request_data(request);
+    struct gl_fetch *fetch = call->fetch;
     leave_fetch(call);
+    if (!fetch->waiters)
+        atomic_store(&fetch->unwanted, true);
     end_offer(call->offer);
 }
 
 static void join_fetch(struct gl_fetch *fetch, struct gl_call *call)
 {
     call->fetch = fetch;
+    atomic_store(&fetch->unwanted, false);
     call->next = NULL;
     call->link = fetch->waiters_tail;
     *fetch->waiters_tail = call;
     fetch->waiters_tail = &call->next;
 }
 
-/* Those who came so late that the fetch says nothing about their time go on to
- * the next one. */
+/* Those who came so late that the fetch says nothing about their time, or when it had
+ * been given up, go on to the next one. */
 static struct gl_call *take_late(struct gl_fetch *fetch)
 {
     int64_t age_ms = fetch->mount->site->cache_age_ms;
     struct gl_call *late = NULL;
     for (struct gl_call *call = fetch->waiters, *next; call; call = next) {
         next = call->next;
-        if (fetch->error || call->since_ms - fetch->confirmed_ms <= age_ms)
+        bool late_for_it = call->since_ms - fetch->confirmed_ms > age_ms;
+        if (!fetch->skipped && (fetch->error || !late_for_it))
             continue;
         leave_fetch(call);
         call->next = late;
@@ -389,7 +399,7 @@ static void resume_all(struct gl_store *store, struct gl_fetch *fetch)
     const struct found found = {
         .kind = fetch->kind,
         .content = fetch->content,
-        .mtime_ns = fetch->mtime_ns,
+        .mtime = fetch->mtime,
         .index = fetch->index,
     };
     bool failed = fetch->error && fetch->kind != GL_ABSENT;
@@ -413,9 +423,14 @@ static void resume_all(struct gl_store *store, struct gl_fetch *fetch)
 
 /* ---- fetching ---- */
 
+/* A volume too slow for its clients would otherwise be busy for those who have left
+ * when it could serve those who are there. */
 static void run_fetch(void *arg)
 {
-    gl_fetch_run(arg);
+    struct gl_fetch *fetch = arg;
+    fetch->skipped = atomic_load(&fetch->unwanted);
+    if (!fetch->skipped)
+        gl_fetch_run(fetch);
 }
 
 static void unref_dir(struct gl_job *job);
@@ -465,7 +480,7 @@ static void settle(struct gl_store *store, struct gl_fetch *fetch)
     entry->dir = fetch->linked ? NULL : fetch->dir;
     entry->session = fetch->session;
     entry->index = fetch->index;
-    entry->mtime_ns = fetch->mtime_ns;
+    entry->mtime = fetch->mtime;
     entry->judged = false;
     if (fetch->linked)
         drop_dir(fetch->mount, fetch->session, fetch->dir);
@@ -496,6 +511,7 @@ static void end_fetch(void *arg)
     struct gl_store *store = mount->site->store;
     struct gl_entry *entry = fetch->entry;
     struct gl_fetch *again = NULL;
+    mount->renewals -= fetch->renews;
     if (fetch->unchanged)
         fetch->content = (struct gl_content *)(uintptr_t)fetch->known; /* with its reference */
     else if (fetch->known)
@@ -514,6 +530,9 @@ static void end_fetch(void *arg)
             join_fetch(again, call);
         }
         drop_dir(mount, fetch->session, fetch->dir);
+    } else if (fetch->skipped) {
+        entry->fetch = NULL;
+        gl_cache_unpin(store->cache, entry);
     } else {
         settle(store, fetch);
     }
@@ -589,16 +608,22 @@ int gl_store_start(struct gl_site *site, struct lg_worker *worker)
 static void take_hit(struct gl_store *store, struct gl_entry *entry, const struct gl_call *call,
     enum freshness freshness, struct found *ret_found)
 {
+    struct gl_mount *mount = call->mount;
     struct gl_fetch *fetch = NULL;
     *ret_found = (struct found){
         .kind = entry->kind,
         .content = entry->content,
-        .mtime_ns = entry->mtime_ns,
+        .mtime = entry->mtime,
         .index = entry->index,
         .entry = entry,
     };
-    if (freshness == DUE && !entry->fetch)
-        start_fetch(store, entry, call->mount, &fetch);
+    bool may_renew = freshness == PRESSING || (freshness == DUE && mount->renewals < RENEWALS_MAX);
+    if (may_renew && !entry->fetch)
+        start_fetch(store, entry, mount, &fetch);
+    if (fetch) {
+        fetch->renews = true;
+        mount->renewals++;
+    }
     entry->hot = true;
 }
 

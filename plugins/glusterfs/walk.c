@@ -282,6 +282,6 @@ int gl_walk(struct gl_session *session, const char *path, struct gl_node *ret_no
         /* A kept directory may have been renamed away: look again, from the root. */
         bool doubt = use_kept && (err == ESTALE || (walk.trusted_old && err == ENOENT));
         if (!doubt)
-            return err;
+            return err == ENOENT ? gl_health_absent(session) : err;
     }
 }

@@ -28,6 +28,7 @@ struct lg_accepting {
     uv_poll_t poll;
     uv_timer_t pause; /* after EMFILE */
     char port[8];     /* SERVER_PORT; "" for a unix socket */
+    struct lg_log_limit refused;
 };
 
 /* What the options say, read once. Times in ms, sizes in bytes. */

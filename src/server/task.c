@@ -1,7 +1,8 @@
 /* Work on handler threads that belongs to no request: lg_lane_run.
  *
  * Tasks under way stand in a list; a timer that runs while there are any tells
- * the pool of those past their time, so that a lane that hangs is known as one.
+ * the pool of those past their time, so that a lane that hangs is known as one. The
+ * time begins when a task does: a long queue is no sign of a lane that hangs.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "server/loop.h"
 
@@ -14,7 +15,8 @@ struct lg_task {
     struct lg_post post;
     struct lg_worker *worker;
     struct lg_task *next, **link; /* under way */
-    uint64_t due_ms;              /* loop time; UINT64_MAX = never */
+    unsigned timeout_ms;          /* 0 = none */
+    _Atomic uint64_t due_ms;      /* loop time; UINT64_MAX = never, or it has not begun */
     void (*run)(void *arg);
     void (*done)(void *arg);
     void *arg;
@@ -25,7 +27,7 @@ static void look(uv_timer_t *timer)
     struct lg_worker *worker = timer->data;
     uint64_t now_ms = lg_worker_now_ms(worker);
     for (struct lg_task *task = worker->tasks; task; task = task->next)
-        if (task->due_ms <= now_ms)
+        if (atomic_load_explicit(&task->due_ms, memory_order_relaxed) <= now_ms)
             lg_pool_overdue(worker->pool, &task->job);
     if (!worker->tasks)
         uv_timer_stop(timer);
@@ -34,6 +36,9 @@ static void look(uv_timer_t *timer)
 static void run_task(struct lg_job *job)
 {
     struct lg_task *task = (struct lg_task *)(void *)job;
+    if (task->timeout_ms)
+        atomic_store_explicit(
+            &task->due_ms, uv_hrtime() / 1000000 + task->timeout_ms, memory_order_relaxed);
     task->run(task->arg);
 }
 
@@ -67,7 +72,8 @@ int lg_lane_run(struct lg_worker *worker, struct lg_lane *lane, unsigned timeout
         .worker = worker,
         .next = worker->tasks,
         .link = &worker->tasks,
-        .due_ms = timeout_ms ? lg_worker_now_ms(worker) + timeout_ms : UINT64_MAX,
+        .timeout_ms = timeout_ms,
+        .due_ms = UINT64_MAX,
         .run = run,
         .done = done,
         .arg = arg,

@@ -205,8 +205,8 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
     socklen_t len = sizeof peer;
     (void)events;
     if (status < 0) { /* libuv has stopped watching: begin again in a moment */
-        lg_log(LG_LOG_ERROR, "server", "watching %s: %s", from->listener->address,
-            uv_strerror(status));
+        lg_log_limited(&from->refused, LG_LOG_ERROR, "server", "watching %s: %s",
+            from->listener->address, uv_strerror(status));
         uv_timer_start(&from->pause, resume_accepting, ACCEPT_PAUSE_MS, 0);
         return;
     }
@@ -217,8 +217,9 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
         return;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        lg_log(LG_LOG_ERROR, "server", "accept on %s: %s; trying again in %d ms",
-            from->listener->address, strerror(errno), ACCEPT_PAUSE_MS);
+        lg_log_limited(&from->refused, LG_LOG_ERROR, "server",
+            "accept on %s: %s; trying again in %d ms", from->listener->address, strerror(errno),
+            ACCEPT_PAUSE_MS);
         uv_poll_stop(poll);
         uv_timer_start(&from->pause, resume_accepting, ACCEPT_PAUSE_MS, 0);
     }

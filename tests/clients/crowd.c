@@ -10,6 +10,8 @@
  *   whole               waits until every body is wholly here, then leaves its
  *                       connection idle
  *   ask PATH            asks for PATH on every idle connection
+ *   each PREFIX         asks for PREFIX0, PREFIX1 ... on the idle connections, all at
+ *                       the same time
  *   slow SECONDS RATE   takes RATE bytes a second on every connection
  *   close
  *
@@ -214,6 +216,17 @@ static void ask_all(int poll, const char *path)
     }
 }
 
+static void ask_each(int poll, const char *prefix)
+{
+    char path[1100];
+    for (size_t i = 0; i < client_count; i++) {
+        snprintf(path, sizeof path, "%s%zu", prefix, i);
+        if (clients[i].fd >= 0 && clients[i].state == WHOLE)
+            ask(&clients[i], path);
+    }
+    gather(poll, 0, client_count, WHOLE, sizeof bytes);
+}
+
 static void take_slowly(long seconds, size_t rate)
 {
     int64_t began = now_ms();
@@ -252,6 +265,8 @@ static void obey(int poll, const char *line)
         take_slowly(seconds, count);
     else if (sscanf(line, "ask %1023s", path) == 1)
         ask_all(poll, path);
+    else if (sscanf(line, "each %1023s", path) == 1)
+        ask_each(poll, path);
     else if (strncmp(line, "whole", 5) == 0)
         gather(poll, 0, client_count, WHOLE, sizeof bytes);
     else if (strncmp(line, "close", 5) == 0)

@@ -376,14 +376,14 @@ class SingleGlusterd(Pool):
     def brick_folder(self, volume, i=0):
         return os.path.join(self.folder, "bricks", f"{volume}.{i}")
 
-    def create(self, volume, replica=1, start=True, **options):
+    def create(self, volume, replica=1, start=True, parts=1, **options):
         kind = ["replica", str(replica)] if replica > 1 else []
-        bricks = [f"{self.address}:{self.brick_folder(volume, i)}" for i in range(replica)]
+        bricks = [f"{self.address}:{self.brick_folder(volume, i)}" for i in range(replica * parts)]
         self.cli("volume", "create", volume, *kind, *bricks, "force")
         for key, value in options.items():
             self.cli("volume", "set", volume, key.replace("__", ".").replace("_", "-"), value)
         if start:
-            self.start_volume(volume, replica + (1 if replica > 1 else 0))
+            self.start_volume(volume, len(bricks) + (1 if replica > 1 else 0))
 
     def pids(self):
         """Every process that was started for this pool, by its command line."""

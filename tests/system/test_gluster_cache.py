@@ -183,9 +183,10 @@ def brick():
     brick.close()
 
 
-def serve(brick, *lines, processes=1, age=AGE, **kw):
+def serve(brick, *lines, processes=1, age=AGE, mount=None, **kw):
     port = free_port()
-    lines = [f"glusterfs-mount = mountpoint=/,{brick.mount}", f"http-socket = 127.0.0.1:{port}",
+    mount = mount or f"glusterfs-mount = mountpoint=/,{brick.mount}"
+    lines = [mount, f"http-socket = 127.0.0.1:{port}",
              f"glusterfs-cache-age = {age:g}", *lines]  # fmt: skip
     web = Serving(lines, processes=processes, **kw)
     web.port = port

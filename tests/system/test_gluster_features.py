@@ -186,6 +186,32 @@ def test_a_hot_file_waits_for_nothing(web):
     assert asked > 100
 
 
+YEAR_2400 = 13_569_465_600  # in nanoseconds more than 64 bits hold
+
+
+@pytest.mark.parametrize("when, dated", [(0, True), (-86400, False), (YEAR_2400, False)])
+@pytest.mark.parametrize("size", [1000, LARGE])
+def test_a_file_of_any_time(web, brick, when, dated, size):
+    name = f"t{when}-{size}.js"
+    put(brick, name, b"t" * size, when)
+    put(brick, f"{name}.gz", b"as old", when)
+    put(brick, f"{name}.br", b"older", when - 1)
+    assert os.stat(os.path.join(brick.brick, name)).st_mtime == when
+    for _ in range(2):  # cold, hot
+        status, headers, body = ask(web, f"/{name}")
+        assert (status, body) == (200, b"t" * size)
+        # a time to come is none that HTTP may name, nor is one before 1970
+        assert headers.get("last-modified") == (email.utils.formatdate(when, usegmt=True) if dated else None)
+        _, coded, body = ask(web, f"/{name}", "br, gzip")
+        assert (coded.get("content-encoding"), body) == ("gzip", b"as old")
+    now = email.utils.formatdate(time.time(), usegmt=True)
+    assert ask(web, f"/{name}", None, f"If-Modified-Since: {now}")[0] == (200 if when > 0 else 304)
+    assert ask(web, f"/{name}", None, f"If-None-Match: {headers['etag']}")[0] == 304
+    os.utime(os.path.join(brick.brick, name), (when + 3600, when + 3600))
+    within_the_bound(lambda: ask(web, f"/{name}")[1]["etag"] != headers["etag"])
+    within_the_bound(lambda: ask(web, f"/{name}", "gzip")[2] == b"t" * size)  # the encoded one is too old now
+
+
 def within_the_bound(condition):
     wait_for("the change shows", condition, 2.0, 0.05)
 

@@ -4,6 +4,7 @@ of everybody else's requests. Each test runs with thousands in ./check and with 
 thousand in ./check --long, and asserts the same for each connection."""
 
 import array
+import concurrent.futures
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from gluster_rig import EmbeddedBrick, Serving, free_port, wait_for
 from program import BUILD
 
 KIB = 1024
+WAITING_MAX = 6 * KIB
 pytestmark = pytest.mark.measured
 
 # What a connection may cost in a worker's own memory (the kernel's is apart).
@@ -98,6 +100,12 @@ def memory(web):
     (pid,) = web.program.workers().values()
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
         return int(re.search(r"^Pss:\s+(\d+) kB", file.read(), re.M).group(1)) * KIB
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def busy_threads(web):
@@ -197,6 +205,85 @@ def test_ten_thousand_idle_connections(brick, closing):
     idle_connections(brick, closing, 10000, "/medium")
 
 
+# ---- many different files at the same moment ---------------------------------------------
+
+
+def test_thousands_of_cold_files_at_once(closing, count=3000):
+    """Clients as many, each for another file that nobody has: all wait their turn."""
+    brick = closing(EmbeddedBrick("cold", ping_timeout=42))
+    for i in range(count):
+        with open(os.path.join(brick.brick, f"cold{i}"), "wb") as file:
+            file.write(numbers(KIB))
+    with open(os.path.join(brick.brick, "small"), "wb") as file:
+        file.write(numbers(KIB))
+    web = closing(serve(brick, "glusterfs-timeout = 40", "http-keepalive = 300"))
+    crowd = closing(Crowd(web.port))
+    assert crowd.tell(f"open {count} /small")["failed"] == 0
+    assert crowd.tell("whole")["whole"] == count
+    before = memory(web)
+    brick.pause()
+    try:
+        crowd.begin("each /cold")
+        # some are with the brick, the one who asks for statistics has no request
+        wait_for("all are waiting", lambda: stats(web)["queued"] >= count - 32, 10)
+        each = (memory(web) - before) // count
+    finally:
+        brick.resume()
+    print(f"a request that waits: {each} bytes")
+    assert each < WAITING_MAX
+    found = crowd.end()
+    assert (found["failed"], found["whole"]) == (0, count)
+
+
+def test_files_nobody_waits_for_any_more_are_not_fetched(closing):
+    """400 clients of a volume that takes 20 ms for a look-up leave unserved: those who
+    come after them find a volume that has nothing to do."""
+    brick = closing(EmbeddedBrick("slowly", below=[("debug/delay-gen", {
+        "delay-percentage": "100", "delay-duration": "20000", "enable": "lookup",
+    })]))  # fmt: skip
+    for name in ("small", "late"):
+        with open(os.path.join(brick.brick, name), "wb") as file:
+            file.write(numbers(KIB))
+    web = closing(serve(brick, "glusterfs-timeout = 1", "glusterfs-calls-max = 1", "glusterfs-cache-age = 60"))
+    crowd = closing(Crowd(web.port))
+    crowd.tell("open 400 /small")
+    assert crowd.tell("whole")["whole"] == 400
+    found = crowd.tell("each /none")
+    assert found["whole"] == 0
+    assert ask(web, "/late") < 0.9
+
+
+def test_files_loaded_together_are_not_renewed_all_at_once(closing, count=20):
+    """A few look-ups at a time, none of which has to wait for a thread; and they are in
+    time, so that no client waits for one."""
+    brick = closing(EmbeddedBrick("together", below=[("debug/delay-gen", {
+        "delay-percentage": "100", "delay-duration": "10000", "enable": "lookup",
+    })]))  # fmt: skip
+    for name in ("small", *(f"t{i}" for i in range(count))):
+        with open(os.path.join(brick.brick, name), "wb") as file:
+            file.write(numbers(KIB))
+    web = closing(serve(brick, "glusterfs-upcall = off", "glusterfs-cache-age = 2"))
+
+    def mount_stats():
+        return stats(web)["plugins"]["glusterfs"][0]
+
+    for pause in (2.6, 0):  # what has just changed is read again, not only looked at
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            assert set(pool.map(lambda i: web.status(f"/t{i}"), range(count))) == {200}
+        time.sleep(pause)
+    begun = mount_stats()
+    waited, end = [], time.monotonic() + 4
+    while time.monotonic() < end:
+        for i in range(count):
+            assert web.status(f"/t{i}") == 200
+            if i % 8 == 0:
+                waited.append(stats(web)["queued"])
+    found = mount_stats()
+    assert found["renewals"] - begun["renewals"] >= count
+    assert found["misses"] + found["shared"] - begun["misses"] - begun["shared"] <= 1
+    assert max(waited) <= 2
+
+
 # ---- descriptors ------------------------------------------------------------------------
 
 
@@ -230,6 +317,11 @@ def test_a_low_hard_limit_is_said_and_lived_with(brick, closing):
     waiting = closing(Crowd(web.port))
     waiting.begin("open 50 /c1")  # more than there is room for
     web.wait_log("accept on .*Too many open files")
+    (worker,) = web.program.workers().values()
+    before = cpu_s(worker)
+    time.sleep(2.1)
+    assert cpu_s(worker) - before < 0.5, "it spins"
+    assert 2 <= len(re.findall("accept on .*Too many open files", web.log())) <= 5
     crowd.tell("close")
     found = waiting.end()
     assert (found["open"], found["failed"]) == (50, 0)

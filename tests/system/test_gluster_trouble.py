@@ -2,7 +2,9 @@
 """Volumes and servers that fail, on one machine: what clients see, what the log says,
 and that everything comes back by itself."""
 
+import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -19,6 +21,7 @@ from gluster_rig import (
     loopback_address,
     wait_for,
 )
+from test_gluster_cache import counters, serve_counted
 
 
 def write(brick, name, data=b"hello"):
@@ -43,6 +46,26 @@ def test_a_killed_brick_is_503_and_comes_back_by_itself(closing):
     brick.start()
     web.wait_status("/f", 200, 15)
     web.wait_log('volume "emb" is back')
+
+
+def test_a_volume_that_goes_away_again_soon_is_said_in_the_end(closing):
+    """Not each time of many; but the last word of the log must be true."""
+    brick = closing(EmbeddedBrick("again"))
+    write(brick, "f")
+    web = closing(Serving([f"glusterfs-mount = mountpoint=/,{brick.mount}"]))
+    web.connected()
+    brick.kill()
+    web.wait_status("/f", 503)
+    brick.start()
+    web.wait_status("/f", 200)
+    web.wait_log("is back after")
+    brick.kill()
+    web.wait_status("/f", 503)
+    assert web.log().count("is away") == 1
+    web.wait_log("is away again, since [0-9]+ ms", 13)
+    brick.start()
+    web.wait_status("/f", 200)
+    wait_for("it is said", lambda: web.log().count("is back after") == 2, 3)
 
 
 def test_a_brick_that_is_down_at_start_is_found_later(closing):
@@ -403,6 +426,31 @@ def test_glusterd_that_starts_late_is_found(closing):
     web.wait_status("/", 404, 20)
 
 
+@pytest.mark.long
+def test_after_many_failures_a_glusterd_that_comes_back_is_found_at_once(closing):
+    """Attempts become rare, as each leaks; asking whether a glusterd is there does not."""
+    late = closing(SingleGlusterd())
+    late.create("v1")
+    for pid in late.brick_pids("v1"):
+        os.kill(pid, signal.SIGKILL)
+    web = closing(Serving([mount(f"{late.address}:0"), f"glusterfs-log = {late.folder}/gfapi.log"]))
+    web.wait_log('no brick of volume "v1" is up')
+
+    def attempts():
+        with open(f"{late.folder}/gfapi.log", encoding="utf-8", errors="replace") as file:
+            return file.read().count("Final graph:")
+
+    wait_for("20 of them", lambda: attempts() >= 20, 400)
+    time.sleep(12)
+    assert attempts() <= 21
+    late.child.stop()
+    web.wait_log("no glusterd answers", 40)
+    time.sleep(10)
+    late.start()  # and its bricks
+    wait_for("a brick", lambda: late.online("v1") == 1, 30)
+    web.wait_status("/", 404, 6)
+
+
 def test_an_unknown_volume_is_said_and_found_once_it_exists(closing, glusterd):
     web = closing(Serving([mount(f"{glusterd.address}:0", "later")]))
     web.wait_log(f'glusterd at {glusterd.address}:0 knows no volume "later"')
@@ -458,6 +506,62 @@ def test_bricks_killed_and_restarted(closing, glusterd):
     web.wait_status("/f", 503, 10)
     glusterd.start_volume("three", 4)
     web.wait_status("/f", 200, 20)
+
+
+def test_a_part_of_a_distributed_volume_that_is_away(closing, glusterd):
+    """gfapi says of what lies there that it does not exist, and of listings nothing."""
+    glusterd.create("spread", parts=2)
+    client = closing(Client("spread", "tcp", glusterd.address, 24007))
+    client.mkdir("/d")
+    names = [f"f{i}" for i in range(30)]
+    for name in names:
+        client.write(f"/d/{name}", 0, name)
+    web = closing(Serving([mount(f"{glusterd.address}:0", "spread"), "glusterfs-autoindex = 1"]))
+    web.connected()
+
+    def listing():
+        page = json.loads(web.fetch("/d/?format=json")[2])
+        return page["complete"], len(page["entries"])
+
+    def whole():
+        return listing() == (True, 30) and {web.status(f"/d/{name}") for name in names} == {200}
+
+    assert whole() and web.status("/d/none") == 404
+    os.kill(glusterd.brick_pids("spread")[0], signal.SIGKILL)
+    wait_for("a part is away", lambda: web.status("/d/none") == 503, 5)
+    complete, count = listing()
+    assert not complete and 0 < count < 30
+    assert b"Names may be missing" in web.fetch("/d/")[2]
+    time.sleep(1.1)  # what was seen before may be shown for so long
+    found = [web.status(f"/d/{name}") for name in names]
+    assert (found.count(200), found.count(503)) == (count, 30 - count)
+    web.wait_log('a part of volume "spread" is away')
+    glusterd.start_volume("spread", 2)
+    wait_for("the whole volume", whole, 20)
+    wait_for("404 again", lambda: web.status("/d/none") == 404, 5)
+
+
+def profiled(glusterd, volume, call):
+    """How often the bricks were called so since the last time this was asked."""
+    text = glusterd.cli("volume", "profile", volume, "info", "incremental")
+    return sum(int(n) for n in re.findall(rf"(\d+)\s+{call}$", text, re.M))
+
+
+def test_health_is_asked_of_the_bricks(closing, glusterd):
+    """Not of gfapi's memory, which may know a root for ten minutes."""
+    glusterd.create("well", features__cache_invalidation="on", performance__cache_invalidation="on",
+                    performance__md_cache_timeout="600", performance__nl_cache="on")  # fmt: skip
+    glusterd.cli("volume", "profile", "well", "start")
+    web = serve_counted(glusterd, "glusterfs-cache = 0", mount=mount(f"{glusterd.address}:0", "well"))
+    closing(web)
+    wait_for("well", lambda: counters(web)["well"] == 1, 5)
+    profiled(glusterd, "well", "GETXATTR")
+    time.sleep(3)
+    assert 2 <= profiled(glusterd, "well", "GETXATTR") <= 6
+    os.kill(glusterd.brick_pids("well")[0], signal.SIGKILL)
+    wait_for("not well", lambda: counters(web)["well"] == 0, 7)
+    glusterd.start_volume("well", 1)
+    wait_for("well again", lambda: counters(web)["well"] == 1, 20)
 
 
 # ---- users and ports ----

@@ -107,7 +107,12 @@ static void test_order_and_parts(void **state)
     assert_non_null(strstr(html, "more names than these 5."));
     free(html);
     page.count = 0;
-    page.cut = page.has_parent = false;
+    page.cut = false;
+    page.partial = true;
+    html = render(&page, false);
+    assert_non_null(strstr(html, "Names may be missing"));
+    free(html);
+    page.partial = page.has_parent = false;
     html = render(&page, false);
     assert_null(strstr(html, "<a "));
     assert_null(strstr(html, "more names"));
