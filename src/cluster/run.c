@@ -144,7 +144,8 @@ static void read_master(struct loop *loop)
 static bool hooks_run(const struct lg_cluster *cluster)
 {
     for (size_t i = 0; i < cluster->count; i++)
-        if (cluster->nodes[i].runner.pid > 0 || cluster->nodes[i].member_runner.pid > 0)
+        if (lg_runner_is_busy(&cluster->nodes[i].runner) ||
+            lg_runner_is_busy(&cluster->nodes[i].member_runner))
             return true;
     return false;
 }

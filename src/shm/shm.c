@@ -28,6 +28,7 @@ _Static_assert(offsetof(struct lg_shm_legion, name) == 0, "is_lord reads a prefi
 
 struct legion_slot {
     _Atomic uint64_t version; /* 0 = nothing published; low bit = current buffer */
+    _Atomic int32_t hook_group;
     _Atomic uint64_t words[2][WORD_COUNT];
 };
 
@@ -224,6 +225,11 @@ void lg_shm_health(
 unsigned lg_shm_legion_count(const struct lg_shm *shm)
 {
     return shm->legion_count;
+}
+
+_Atomic int32_t *lg_shm_hook_group(struct lg_shm *shm, unsigned index)
+{
+    return index < shm->legion_count ? &shm->guarded->legions[index].hook_group : NULL;
 }
 
 void lg_shm_legion_publish(struct lg_shm *shm, unsigned index, const struct lg_shm_legion *state)

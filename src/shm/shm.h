@@ -165,6 +165,10 @@ void lg_shm_legion_publish(struct lg_shm *shm, unsigned index, const struct lg_s
 /* Any process: copies a consistent snapshot; false when none was had after a
  * bounded number of tries, or nothing was published yet (*ret_state is garbage then). */
 bool lg_shm_legion_read(struct lg_shm *shm, unsigned index, struct lg_shm_legion *ret_state);
+/* The process group of the hook about the title that runs, 0 = none: written before
+ * the hook may act, by the process that leads the group, and read by the master when
+ * the legion process has died. May be stale for a moment after the hook's end. */
+_Atomic int32_t *lg_shm_hook_group(struct lg_shm *shm, unsigned index);
 /* What matters of it to who guards a title. */
 struct lg_shm_title {
     uint64_t epoch, lease_until_ms, unlord_at_ms;
