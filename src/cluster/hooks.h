@@ -36,7 +36,8 @@ struct lg_output {
 
 struct lg_outputs {
     struct lg_output all[LG_OUTPUTS_MAX];
-    size_t next; /* where to look for a free one; the oldest goes when none is */
+    size_t count; /* that are open */
+    size_t next;  /* where to look for a free one; the oldest goes when none is */
 };
 
 void lg_outputs_init(struct lg_outputs *outputs);

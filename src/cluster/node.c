@@ -188,10 +188,14 @@ static void prepare_state(struct lg_node *node)
 
 /* ---- Sending --------------------------------------------------------------------------- */
 
+/* LG_LEGION_UUID_LEN bytes. */
 static const struct lg_speaker *speaker_of(const struct lg_node *node, const char *uuid)
 {
+    size_t next = node->speakers[node->last_speaker].after;
+    if (memcmp(node->speakers[next].uuid, uuid, LG_LEGION_UUID_LEN) == 0)
+        return &node->speakers[next];
     for (size_t i = 0; i < node->speaker_count; i++)
-        if (strcmp(node->speakers[i].uuid, uuid) == 0)
+        if (memcmp(node->speakers[i].uuid, uuid, LG_LEGION_UUID_LEN) == 0)
             return &node->speakers[i];
     return NULL;
 }
@@ -210,17 +214,17 @@ static struct lg_speaker *free_speaker(struct lg_node *node)
 
 /* Only of what is authentic and new: strangers shall not move our answers. */
 static void remember_speaker(
-    struct lg_node *node, struct lg_slice uuid, const struct lg_endpoint *from)
+    struct lg_node *node, struct lg_slice uuid, const struct lg_endpoint *from, int64_t now_ms)
 {
-    char text[LG_LEGION_UUID_LEN + 1] = "";
     if (uuid.len != LG_LEGION_UUID_LEN)
         return;
-    memcpy(text, uuid.ptr, uuid.len);
-    struct lg_speaker *speaker = (struct lg_speaker *)speaker_of(node, text);
+    struct lg_speaker *speaker = (struct lg_speaker *)speaker_of(node, uuid.ptr);
     if (!speaker)
         speaker = free_speaker(node);
-    memcpy(speaker->uuid, text, sizeof text);
-    speaker->heard_ms = lg_node_now_ms();
+    memcpy(speaker->uuid, uuid.ptr, LG_LEGION_UUID_LEN);
+    node->speakers[node->last_speaker].after = (size_t)(speaker - node->speakers);
+    node->last_speaker = (size_t)(speaker - node->speakers);
+    speaker->heard_ms = now_ms;
     speaker->from = *from;
 }
 
@@ -474,7 +478,7 @@ static void take_datagram(
     feed_event(node, &event);
     const char *why = refusal_text(node->update.refusal);
     if (opened.authentic && node->update.refusal == LG_REFUSED_NOT)
-        remember_speaker(node, opened.message.uuid, from);
+        remember_speaker(node, opened.message.uuid, from, event.now_ms);
     if (node->update.refusal == LG_REFUSED_NOT && lg_scrolls_take(&node->scrolls, event.message))
         publish(node);
     feed_hooks(node);
