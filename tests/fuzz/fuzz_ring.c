@@ -146,9 +146,9 @@ static void put_sum_right(char *record, size_t size)
 static void change(const struct life *life, char *ring, const uint8_t *data, size_t size)
 {
     while (size >= 5) {
-        size_t at = life->at[(data[0] | data[1] << 8) % life->count];
-        size_t record = life->at[(data[0] | data[1] << 8) % life->count + 1] - at;
-        size_t from = (size_t)(data[2] | data[3] << 8) % record, count = data[4] % 8 + 1;
+        size_t which = ((size_t)data[0] | (size_t)data[1] << 8) % life->count;
+        size_t at = life->at[which], record = life->at[which + 1] - at;
+        size_t from = ((size_t)data[2] | (size_t)data[3] << 8) % record, count = data[4] % 8 + 1;
         data += 5;
         size -= 5;
         count = count < size ? count : size;
