@@ -76,7 +76,7 @@ static void start(
     struct lg_checks *checks, struct lg_check *check, const struct lg_hook_env *env, int64_t now_ms)
 {
     int fd = lg_outputs_add(checks->outputs, checks->legion, "check");
-    int err = lg_hook_spawn(check->plan.argument.ptr, env, fd, &check->pid);
+    int err = lg_hook_spawn(check->plan.argument.ptr, env, fd, NULL, &check->pid);
     int why = errno;
     if (fd >= 0)
         close(fd);
@@ -94,7 +94,7 @@ static void start(
  * But not for ever: what is wrong with one may be over for the next. */
 static bool is_left(struct lg_check *check, int64_t now_ms)
 {
-    bool is_gone = check->left && kill(-check->left, 0) < 0 && errno == ESRCH;
+    bool is_gone = check->left && lg_hook_is_gone(check->left);
     if (is_gone || now_ms >= check->kill_ms + LEFT_MS)
         check->left = 0;
     return check->left != 0;

@@ -19,7 +19,7 @@ struct lg_cipher {
     OSSL_PROVIDER *standard;
     OSSL_PROVIDER *legacy; /* NULL where it is not installed */
     EVP_CIPHER *cipher;
-    EVP_CIPHER_CTX *context;
+    EVP_CIPHER_CTX *contexts[2]; /* to open, to seal */
     bool is_aead;
     unsigned char key[EVP_MAX_KEY_LENGTH]; /* not of an AEAD */
     unsigned char iv[EVP_MAX_IV_LENGTH];
@@ -140,9 +140,10 @@ static int load(struct lg_cipher *c)
         return -LG_E_NOMEM;
     c->standard = OSSL_PROVIDER_load(c->library, "default");
     c->legacy = OSSL_PROVIDER_load(c->library, "legacy");
-    c->context = EVP_CIPHER_CTX_new();
+    for (size_t i = 0; i < 2; i++)
+        c->contexts[i] = EVP_CIPHER_CTX_new();
     ERR_clear_error();
-    return c->standard && c->context ? 0 : -LG_E_NOMEM;
+    return c->standard && c->contexts[0] && c->contexts[1] ? 0 : -LG_E_NOMEM;
 }
 
 static void fill(unsigned char *out, size_t len, struct lg_slice text, char pad)
@@ -195,7 +196,8 @@ void lg_cipher_free(struct lg_cipher *cipher)
 {
     if (!cipher)
         return;
-    EVP_CIPHER_CTX_free(cipher->context);
+    for (size_t i = 0; i < 2; i++)
+        EVP_CIPHER_CTX_free(cipher->contexts[i]);
     EVP_CIPHER_free(cipher->cipher);
     if (cipher->legacy)
         OSSL_PROVIDER_unload(cipher->legacy);
@@ -206,6 +208,16 @@ void lg_cipher_free(struct lg_cipher *cipher)
     free(cipher);
 }
 
+/* A context for one packet, or NULL. It keeps its cipher: told of it again it would
+ * take itself apart and be made anew, which costs more than a packet does. */
+static EVP_CIPHER_CTX *begin(
+    struct lg_cipher *c, bool seal, const unsigned char *key, const unsigned char *iv)
+{
+    EVP_CIPHER_CTX *x = c->contexts[seal];
+    const EVP_CIPHER *cipher = EVP_CIPHER_CTX_get0_cipher(x) ? NULL : c->cipher;
+    return EVP_CipherInit_ex2(x, cipher, key, iv, seal, NULL) == 1 ? x : NULL;
+}
+
 /* Every packet starts anew with the same vector. */
 static int crypt_one(
     struct lg_cipher *c, bool seal, struct lg_slice in, char *out, size_t size, size_t *ret_len)
@@ -214,10 +226,9 @@ static int crypt_one(
         return -LG_E_LIMIT;
     int len = 0, tail = 0;
     unsigned char *at = (unsigned char *)out;
-    bool ok =
-        EVP_CipherInit_ex2(c->context, c->cipher, c->key, c->iv, seal, NULL) == 1 &&
-        EVP_CipherUpdate(c->context, at, &len, (const unsigned char *)in.ptr, (int)in.len) == 1 &&
-        EVP_CipherFinal_ex(c->context, at + len, &tail) == 1;
+    EVP_CIPHER_CTX *x = begin(c, seal, c->key, c->iv);
+    bool ok = x && EVP_CipherUpdate(x, at, &len, (const unsigned char *)in.ptr, (int)in.len) == 1 &&
+              EVP_CipherFinal_ex(x, at + len, &tail) == 1;
     if (!ok) {
         ERR_clear_error();
         return -LG_E_CRYPTO;
@@ -247,8 +258,8 @@ static int crypt_aead(struct lg_cipher *c, const struct lg_aead *aead, struct lg
     unsigned char *at = (unsigned char *)out;
     const unsigned char *from = (const unsigned char *)in.ptr;
     const unsigned char *head = (const unsigned char *)aead->head.ptr;
-    EVP_CIPHER_CTX *x = c->context;
-    bool ok = EVP_CipherInit_ex2(x, c->cipher, aead->key, aead->nonce, seal, NULL) == 1;
+    EVP_CIPHER_CTX *x = begin(c, seal, aead->key, aead->nonce);
+    bool ok = x != NULL;
     if (ok && !seal)
         ok = EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_AEAD_SET_TAG, LG_CIPHER_TAG_SIZE, tag) == 1;
     ok = ok && EVP_CipherUpdate(x, NULL, &len, head, (int)aead->head.len) == 1 &&

@@ -203,7 +203,7 @@ static bool undo(const struct lg_cluster_plan *plan, const struct lg_legion_plan
             lg_hook_act(hook, legion->name, shm);
             continue;
         }
-        int status = lg_hook_spawn(hook->argument, env, -1, &pid)
+        int status = lg_hook_spawn(hook->argument, env, -1, NULL, &pid)
                          ? -1
                          : wait_bounded(pid, plan->hook_timeout_ms);
         char text[64];
@@ -236,8 +236,34 @@ static bool undo_at_last(const struct lg_cluster_plan *plan, const struct lg_leg
     return true;
 }
 
+/* Kills the hook that runs for a legion whose process is dead. Returns its group, 0
+ * where there is none. A number that is stale, and perhaps somebody else's by now, is
+ * told from ours by who its parent is: us, since the legion process is dead. */
+static pid_t end_hook(struct lg_shm *shm, unsigned index)
+{
+    siginfo_t info;
+    _Atomic int32_t *told = lg_shm_hook_group(shm, index);
+    pid_t group = told ? atomic_exchange(told, 0) : 0;
+    if (group <= 0 || waitid(P_PGID, (id_t)group, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+        return 0;
+    lg_hook_end(group);
+    return group;
+}
+
+/* The master reaps it meanwhile. Where the lease has long to go, so have we. */
+static void wait_gone(
+    const struct lg_cluster_plan *plan, const char *legion, pid_t group, int64_t lease_until_ms)
+{
+    int64_t now_ms = lg_node_now_ms();
+    int64_t until_ms = now_ms + lg_hook_patience_ms(plan, lease_until_ms - now_ms);
+    while (!lg_hook_is_gone(group) && lg_node_now_ms() < until_ms)
+        (void)poll(NULL, 0, 1);
+    if (!lg_hook_is_gone(group))
+        lg_hook_say_hangs(legion, group);
+}
+
 static pid_t undo_apart(const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion,
-    const struct lg_shm_legion *state, struct lg_shm *shm)
+    const struct lg_shm_legion *state, pid_t hook, struct lg_shm *shm)
 {
     struct lg_hook_env env = {
         .legion = legion->name,
@@ -258,6 +284,8 @@ static pid_t undo_apart(const struct lg_cluster_plan *plan, const struct lg_legi
         signal(signal_number, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0); /* a Ctrl-C for the master is not for us: the address must go */
+    if (hook > 0)
+        wait_gone(plan, legion->name, hook, (int64_t)state->lease_until_ms);
     _exit(undo_at_last(plan, legion, &env, shm, (int64_t)state->lease_until_ms) ? 0 : 1);
 }
 
@@ -293,12 +321,13 @@ size_t lg_cluster_rescue(const struct lg_conf *conf, struct lg_shm *shm, int *re
     size_t count = 0;
     (void)lg_cluster_plan_read(&plan, conf, &report);
     for (size_t i = 0; state && i < plan.count; i++) {
+        pid_t hook = end_hook(shm, (unsigned)i);
         if (!lg_shm_legion_read(shm, (unsigned)i, state) || state->epoch == 0)
             continue;
         lg_log(LG_LOG_WARN, "legion",
             "%s: the legion process is gone with the title: running its unlord hooks",
             plan.legions[i]->name);
-        pid_t pid = count < max ? undo_apart(&plan, plan.legions[i], state, shm) : -1;
+        pid_t pid = count < max ? undo_apart(&plan, plan.legions[i], state, hook, shm) : -1;
         if (pid > 0)
             ret_pids[count++] = pid;
         else

@@ -53,7 +53,8 @@ void lg_cluster_free(struct lg_cluster *cluster);
  * set by the caller beforehand. */
 int lg_cluster_run(struct lg_cluster *cluster, int master_fd);
 
-/* Master, when the legion process died with a title held: runs the unlord
+/* Master, which is a subreaper, when the legion process died with a title held: ends
+ * the hook that it ran, waits until that is gone, runs the unlord
  * hooks of the legions whose title shared memory still shows, as children of
  * the caller, and returns their pids (at most `max`) for its pid table. Hooks
  * that fail are run again, until legion-tolerance after the lease's end. */

@@ -8,15 +8,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define EXEC_FAILED 127
+#define EXEC_FAILED     127
+#define PATIENCE_MIN_MS 5
+#define PATIENCE_MAX_MS 1000
 
 /* ---- Environment ---------------------------------------------------------------------- */
 
@@ -98,23 +100,18 @@ static _Noreturn void end_like(pid_t shell)
     _exit(EXEC_FAILED);
 }
 
-/* Before all others, where we may: on a busy machine the unlord hooks, which somebody
- * else runs when our parent has died, would begin while we wait for our turn to end
- * the lord hook. We only ever wait. */
-static void come_first(void)
-{
-    struct sched_param param = {.sched_priority = sched_get_priority_min(SCHED_RR)};
-    (void)sched_setscheduler(0, SCHED_RR, &param);
-}
-
 /* Leads the hook's group and runs nothing itself: an orphan must not finish what
  * others undo, and a death signal reaches one process only, not what the shell has
- * started. So this one gets it, and ends the group. */
-static _Noreturn void run_child(
-    const char *command, const struct lg_hook_env *env, int out_fd, pid_t parent)
+ * started. So this one gets it, and ends the group. Whoever undoes cannot wait for
+ * that to happen unless it knows the group: a parent that lives after we have told it
+ * dies after that as well, so where there is a shell the master finds what to wait for. */
+static _Noreturn void run_child(const char *command, const struct lg_hook_env *env, int out_fd,
+    _Atomic int32_t *told, pid_t parent)
 {
     int parent_died = SIGRTMAX;
     setpgid(0, 0);
+    if (told)
+        atomic_store(told, getpid());
     reset_signals();
     signal(parent_died, end_group);
     prctl(PR_SET_PDEATHSIG, parent_died);
@@ -125,22 +122,49 @@ static _Noreturn void run_child(
         _exit(EXEC_FAILED);
     if (shell == 0)
         run_shell(command, env, out_fd);
-    come_first();
     close_range(0, ~0U, 0);
     end_like(shell);
 }
 
-int lg_hook_spawn(const char *command, const struct lg_hook_env *env, int out_fd, pid_t *ret_pid)
+int lg_hook_spawn(const char *command, const struct lg_hook_env *env, int out_fd,
+    _Atomic int32_t *told, pid_t *ret_pid)
 {
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid < 0)
         return -LG_E_SYS;
     if (pid == 0)
-        run_child(command, env, out_fd, parent);
+        run_child(command, env, out_fd, told, parent);
     setpgid(pid, pid); /* whoever comes first: a kill right now finds the group */
     *ret_pid = pid;
     return 0;
+}
+
+void lg_hook_end(pid_t group)
+{
+    kill(-group, SIGKILL);
+    /* On a busy machine somebody who is killed waits for a turn to end, and we for
+     * that. Where it is not allowed, so be it. */
+    (void)setpriority(PRIO_PGRP, (id_t)group, -20);
+}
+
+void lg_hook_say_hangs(const char *legion, pid_t group)
+{
+    lg_log(LG_LOG_ERROR, "legion",
+        "%s: a hook was killed and is not gone (process group %d): what it is doing in the kernel "
+        "may be done after what undoes it",
+        legion, group);
+}
+
+bool lg_hook_is_gone(pid_t group)
+{
+    return kill(-group, 0) < 0 && errno == ESRCH;
+}
+
+int64_t lg_hook_patience_ms(const struct lg_cluster_plan *plan, int64_t left_ms)
+{
+    int64_t ms = plan->tolerance_ms / 8 > left_ms / 3 ? plan->tolerance_ms / 8 : left_ms / 3;
+    return ms < PATIENCE_MIN_MS ? PATIENCE_MIN_MS : ms > PATIENCE_MAX_MS ? PATIENCE_MAX_MS : ms;
 }
 
 const char *lg_hook_status_text(int status, char text[64])
@@ -215,7 +239,7 @@ static const struct lg_hook *next_hook(struct lg_runner *runner)
 static bool spawn(struct lg_runner *runner, const struct lg_hook *hook, int64_t now_ms)
 {
     int fd = lg_outputs_add(runner->outputs, runner->plan->name, lg_legion_phase_name(hook->phase));
-    int err = lg_hook_spawn(hook->argument, &runner->env, fd, &runner->pid);
+    int err = lg_hook_spawn(hook->argument, &runner->env, fd, runner->told, &runner->pid);
     int why = errno;
     if (fd >= 0)
         close(fd);
@@ -250,18 +274,19 @@ bool lg_runner_start(struct lg_runner *runner, const struct lg_hook_env *env, in
 {
     runner->env = *env;
     runner->next = 0;
-    runner->pid = 0;
+    runner->pid = runner->left = 0;
     runner->killed = false;
     runner->hurried = false;
     runner->failed = false;
     return advance(runner, now_ms);
 }
 
-bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms)
+static bool go_on(struct lg_runner *runner, int status, int64_t now_ms)
 {
     const struct lg_hook *hook = &runner->plan->hooks[runner->next - 1];
     char text[64];
-    runner->pid = 0;
+    if (runner->told)
+        atomic_store(runner->told, 0);
     if (status != 0) {
         runner->failed = true;
         lg_log(runner->killed ? LG_LOG_INFO : LG_LOG_ERROR, "legion", "%s: the %s hook \"%s\" %s%s",
@@ -275,11 +300,39 @@ bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms)
     return advance(runner, now_ms);
 }
 
+/* Who leads the group is the first to go when all of it is killed; what another one
+ * writes at that moment must not come after what the next hook undoes. */
+bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms)
+{
+    pid_t group = runner->pid;
+    bool was_killed = runner->killed || runner->hurried || runner->timed_out;
+    runner->pid = 0;
+    if (!was_killed || lg_hook_is_gone(group))
+        return go_on(runner, status, now_ms);
+    runner->left = group;
+    runner->left_status = status;
+    runner->left_until_ms = now_ms + runner->patience_ms;
+    return false;
+}
+
+bool lg_runner_left(struct lg_runner *runner, int64_t now_ms)
+{
+    if (!runner->left)
+        return false;
+    bool is_gone = lg_hook_is_gone(runner->left);
+    if (!is_gone && now_ms < runner->left_until_ms)
+        return false;
+    if (!is_gone)
+        lg_hook_say_hangs(runner->plan->name, runner->left);
+    runner->left = 0;
+    return go_on(runner, runner->left_status, now_ms);
+}
+
 void lg_runner_kill(struct lg_runner *runner)
 {
     runner->killed = true;
     if (runner->pid > 0)
-        kill(-runner->pid, SIGKILL);
+        lg_hook_end(runner->pid);
 }
 
 void lg_runner_hurry(struct lg_runner *runner)
@@ -290,7 +343,7 @@ void lg_runner_hurry(struct lg_runner *runner)
     }
     runner->hurried = true;
     if (runner->pid > 0)
-        kill(-runner->pid, SIGKILL);
+        lg_hook_end(runner->pid);
 }
 
 void lg_runner_check(struct lg_runner *runner, int64_t now_ms)
@@ -298,5 +351,17 @@ void lg_runner_check(struct lg_runner *runner, int64_t now_ms)
     if (runner->pid <= 0 || runner->timed_out || now_ms < runner->deadline_ms)
         return;
     runner->timed_out = true;
-    kill(-runner->pid, SIGKILL);
+    lg_hook_end(runner->pid);
+}
+
+bool lg_runner_is_busy(const struct lg_runner *runner)
+{
+    return runner->pid > 0 || runner->left > 0;
+}
+
+int64_t lg_runner_deadline_ms(const struct lg_runner *runner)
+{
+    if (runner->left > 0)
+        return runner->left_until_ms;
+    return runner->pid > 0 && !runner->timed_out ? runner->deadline_ms : INT64_MAX;
 }

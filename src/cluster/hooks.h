@@ -36,7 +36,8 @@ struct lg_output {
 
 struct lg_outputs {
     struct lg_output all[LG_OUTPUTS_MAX];
-    size_t next; /* where to look for a free one; the oldest goes when none is */
+    size_t count; /* that are open */
+    size_t next;  /* where to look for a free one; the oldest goes when none is */
 };
 
 void lg_outputs_init(struct lg_outputs *outputs);
@@ -52,9 +53,18 @@ void lg_outputs_close(struct lg_outputs *outputs);
 /* ---- Processes -------------------------------------------------------------------------- */
 
 /* Starts `command` in a new process group, its output to `out_fd` (-1 = ours).
- * It dies with the caller, and so does what it has started. 0, or -LG_E_SYS (errno). */
-int lg_hook_spawn(
-    const char *command, const struct lg_hook_env *env, int out_fd, pid_t *ret_pid) LG_MUST_USE;
+ * It dies with the caller, and so does what it has started. `told`, unless NULL, is
+ * in shared memory and has the group before the command runs. 0, or -LG_E_SYS (errno). */
+int lg_hook_spawn(const char *command, const struct lg_hook_env *env, int out_fd,
+    _Atomic int32_t *told, pid_t *ret_pid) LG_MUST_USE;
+/* Kills the whole group, and has it end soon. */
+void lg_hook_end(pid_t group);
+/* Is none of the group there, not even one that was killed and has not gone? */
+bool lg_hook_is_gone(pid_t group);
+void lg_hook_say_hangs(const char *legion, pid_t group);
+/* How long to wait for one that was killed, when the lease is known to last for
+ * `left_ms`: what hangs in the kernel must not keep the unlord hooks from being in time. */
+int64_t lg_hook_patience_ms(const struct lg_cluster_plan *plan, int64_t left_ms);
 /* "exit status 3", "signal 9" of a wait status. */
 const char *lg_hook_status_text(int status, char text[64]);
 /* The line that announces a hook, and the actions that need no process. */
@@ -70,12 +80,17 @@ void lg_hook_lapsed(
 struct lg_runner {
     const struct lg_legion_plan *plan;
     struct lg_outputs *outputs;
-    struct lg_shm *shm; /* for calls to the master */
-    int64_t timeout_ms; /* of one hook */
+    struct lg_shm *shm;    /* for calls to the master */
+    int64_t timeout_ms;    /* of one hook */
+    int64_t patience_ms;   /* for its group to go once it was killed */
+    _Atomic int32_t *told; /* who runs, for the master; NULL = not to be told */
     struct lg_hook_env env;
     size_t next;         /* hook to look at next */
     pid_t pid;           /* of the running hook; 0 = none */
     int64_t deadline_ms; /* its end, CLOCK_BOOTTIME */
+    pid_t left;          /* it has ended, but of its killed group somebody is there; 0 = nobody */
+    int left_status;
+    int64_t left_until_ms; /* CLOCK_BOOTTIME; then we go on nevertheless */
     bool timed_out;
     bool killed;  /* no further hook of this phase */
     bool hurried; /* those that follow have LG_HURRIED_MS each */
@@ -85,6 +100,8 @@ struct lg_runner {
 /* Each returns true when the phase is over: then `failed` tells. */
 bool lg_runner_start(struct lg_runner *runner, const struct lg_hook_env *env, int64_t now_ms);
 bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms);
+/* Of a killed hook, is the last process gone, or waited for long enough? */
+bool lg_runner_left(struct lg_runner *runner, int64_t now_ms);
 /* Ends the running hook and its whole group, and the phase with it; lg_runner_reaped
  * follows. */
 void lg_runner_kill(struct lg_runner *runner);
@@ -93,5 +110,8 @@ void lg_runner_kill(struct lg_runner *runner);
 void lg_runner_hurry(struct lg_runner *runner);
 /* Ends it if its time is over. */
 void lg_runner_check(struct lg_runner *runner, int64_t now_ms);
+bool lg_runner_is_busy(const struct lg_runner *runner);
+/* When lg_runner_check or lg_runner_left is due; INT64_MAX = never. */
+int64_t lg_runner_deadline_ms(const struct lg_runner *runner);
 
 #endif

@@ -104,11 +104,13 @@ void lg_links_set(struct lg_links *links, const struct lg_legion_plan *plan)
     links->addr_text = plan->addr_text;
     links->unix_path = plan->address.kind == LG_ADDRESS_UNIX ? plan->address.host : NULL;
     links->count = plan->node_count;
+    links->name_count = 0;
     links->reconnect_ms = 0;
     for (size_t i = 0; i < plan->node_count; i++) {
         struct lg_link *link = &links->all[i];
         *link = (struct lg_link){
             .text = plan->nodes[i].text, .address = &plan->nodes[i].address, .fd = -1};
+        links->name_count += link->address->kind == LG_ADDRESS_NAME;
         if (!take_over(old, old_count, link))
             resolve_plain(links, link);
     }
@@ -276,7 +278,7 @@ void lg_links_answer(struct lg_links *links, const struct lg_endpoint *to, const
 
 void lg_links_heard(struct lg_links *links, int fd, int64_t now_ms)
 {
-    for (size_t i = 0; i < links->count; i++)
+    for (size_t i = 0; i < links->count && links->name_count; i++)
         if (links->all[i].fd == fd)
             links->all[i].heard_ms = now_ms;
 }
@@ -341,7 +343,7 @@ static int64_t name_due_ms(
 int64_t lg_links_names_due_ms(const struct lg_links *links, int64_t last_ms)
 {
     int64_t due_ms = INT64_MAX;
-    for (size_t i = 0; i < links->count; i++) {
+    for (size_t i = 0; i < links->count && links->name_count; i++) {
         const struct lg_link *link = &links->all[i];
         int64_t at_ms =
             link->address->kind == LG_ADDRESS_NAME ? name_due_ms(links, link, last_ms) : INT64_MAX;

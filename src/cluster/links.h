@@ -17,7 +17,7 @@ struct lg_link {
     bool is_self;
     bool has_failed;  /* its name, at last */
     int fd;           /* connected; -1 = told through the open socket */
-    int64_t heard_ms; /* when something came to it; 0 = never */
+    int64_t heard_ms; /* where there are names: when something came to it; 0 = never */
 };
 
 /* How often names are resolved. Nobody says that an address is no longer a
@@ -36,6 +36,7 @@ struct lg_links {
     bool wants_names;      /* sending to a name has failed */
     const char *unix_path; /* to be removed in the end, by its maker */
     size_t count;
+    size_t name_count; /* of them, those that are to be resolved again and again */
     struct lg_link all[LG_NODES_MAX];
 };
 

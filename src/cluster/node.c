@@ -188,10 +188,14 @@ static void prepare_state(struct lg_node *node)
 
 /* ---- Sending --------------------------------------------------------------------------- */
 
+/* LG_LEGION_UUID_LEN bytes. */
 static const struct lg_speaker *speaker_of(const struct lg_node *node, const char *uuid)
 {
+    size_t next = node->speakers[node->last_speaker].after;
+    if (memcmp(node->speakers[next].uuid, uuid, LG_LEGION_UUID_LEN) == 0)
+        return &node->speakers[next];
     for (size_t i = 0; i < node->speaker_count; i++)
-        if (strcmp(node->speakers[i].uuid, uuid) == 0)
+        if (memcmp(node->speakers[i].uuid, uuid, LG_LEGION_UUID_LEN) == 0)
             return &node->speakers[i];
     return NULL;
 }
@@ -210,17 +214,17 @@ static struct lg_speaker *free_speaker(struct lg_node *node)
 
 /* Only of what is authentic and new: strangers shall not move our answers. */
 static void remember_speaker(
-    struct lg_node *node, struct lg_slice uuid, const struct lg_endpoint *from)
+    struct lg_node *node, struct lg_slice uuid, const struct lg_endpoint *from, int64_t now_ms)
 {
-    char text[LG_LEGION_UUID_LEN + 1] = "";
     if (uuid.len != LG_LEGION_UUID_LEN)
         return;
-    memcpy(text, uuid.ptr, uuid.len);
-    struct lg_speaker *speaker = (struct lg_speaker *)speaker_of(node, text);
+    struct lg_speaker *speaker = (struct lg_speaker *)speaker_of(node, uuid.ptr);
     if (!speaker)
         speaker = free_speaker(node);
-    memcpy(speaker->uuid, text, sizeof text);
-    speaker->heard_ms = lg_node_now_ms();
+    memcpy(speaker->uuid, uuid.ptr, LG_LEGION_UUID_LEN);
+    node->speakers[node->last_speaker].after = (size_t)(speaker - node->speakers);
+    node->last_speaker = (size_t)(speaker - node->speakers);
+    speaker->heard_ms = now_ms;
     speaker->from = *from;
 }
 
@@ -289,6 +293,13 @@ static void member_over(struct lg_node *node)
     node->member_failed = node->member_runner.failed;
 }
 
+static void hurry_hooks(struct lg_node *node)
+{
+    int64_t left_ms = lg_legion_state(node->legion)->title_until_ms - lg_node_now_ms();
+    node->runner.patience_ms = lg_hook_patience_ms(&node->cluster->plan, left_ms);
+    lg_runner_hurry(&node->runner);
+}
+
 /* A promise is on disk before anybody can know of it. */
 static void obey(struct lg_node *node)
 {
@@ -298,7 +309,7 @@ static void obey(struct lg_node *node)
     log_notes(node);
     note_members(node);
     if (update->kill_hooks)
-        lg_runner_hurry(&node->runner);
+        hurry_hooks(node);
     /* Before the hooks of a new phase: whoever looks at the title while they run
      * sees what they see. */
     if (update->note_count || update->kill_hooks || update->run_hooks || update->announce)
@@ -467,7 +478,7 @@ static void take_datagram(
     feed_event(node, &event);
     const char *why = refusal_text(node->update.refusal);
     if (opened.authentic && node->update.refusal == LG_REFUSED_NOT)
-        remember_speaker(node, opened.message.uuid, from);
+        remember_speaker(node, opened.message.uuid, from, event.now_ms);
     if (node->update.refusal == LG_REFUSED_NOT && lg_scrolls_take(&node->scrolls, event.message))
         publish(node);
     feed_hooks(node);
@@ -515,12 +526,22 @@ bool lg_node_reaped(struct lg_node *node, pid_t pid, int status)
     return true;
 }
 
+static void tick_hooks(struct lg_node *node, int64_t now_ms)
+{
+    lg_runner_check(&node->runner, now_ms);
+    lg_runner_check(&node->member_runner, now_ms);
+    if (lg_runner_left(&node->runner, now_ms))
+        role_over(node);
+    if (lg_runner_left(&node->member_runner, now_ms))
+        member_over(node);
+    feed_hooks(node);
+}
+
 void lg_node_tick(struct lg_node *node)
 {
     int64_t now_ms = lg_node_now_ms();
-    lg_runner_check(&node->runner, now_ms);
+    tick_hooks(node, now_ms);
     tick_checks(node, now_ms);
-    lg_runner_check(&node->member_runner, now_ms);
     say_strangers(node, now_ms);
     if (!node->finished && now_ms >= node->update.deadline_ms)
         lg_node_feed(node, LG_EVENT_TIMEOUT);
@@ -530,9 +551,10 @@ int64_t lg_node_deadline_ms(const struct lg_node *node)
 {
     int64_t at_ms = node->update.deadline_ms;
     const struct lg_runner *runners[] = {&node->runner, &node->member_runner};
-    for (size_t i = 0; i < sizeof runners / sizeof *runners; i++)
-        if (runners[i]->pid > 0 && !runners[i]->timed_out && runners[i]->deadline_ms < at_ms)
-            at_ms = runners[i]->deadline_ms;
+    for (size_t i = 0; i < sizeof runners / sizeof *runners; i++) {
+        int64_t due_ms = lg_runner_deadline_ms(runners[i]);
+        at_ms = due_ms < at_ms ? due_ms : at_ms;
+    }
     int64_t checks_ms = lg_checks_deadline_ms(&node->checks);
     return checks_ms < at_ms ? checks_ms : at_ms;
 }
@@ -599,11 +621,14 @@ int lg_node_start(struct lg_node *node)
     node->runner = (struct lg_runner){.plan = node->plan,
         .outputs = &node->cluster->outputs,
         .shm = node->cluster->shm,
-        .timeout_ms = plan->hook_timeout_ms};
+        .timeout_ms = plan->hook_timeout_ms,
+        .patience_ms = lg_hook_patience_ms(plan, 0)};
     bool was_maintained = lg_shm_legion_read(node->cluster->shm, node->index, node->state) &&
                           node->state->maintenance;
     *node->state = (struct lg_shm_legion){0};
     node->member_runner = node->runner;
+    node->runner.told = lg_shm_hook_group(node->cluster->shm, node->index);
+    atomic_store(node->runner.told, 0);
     prepare_state(node);
     /* Above every counter of a process before us with this uuid: it began earlier
      * and has not sent a million packets a second. */
@@ -672,6 +697,7 @@ void lg_node_change(
     if (node->legion) {
         node->runner.plan = node->member_runner.plan = plan;
         node->runner.timeout_ms = node->member_runner.timeout_ms = all->hook_timeout_ms;
+        node->runner.patience_ms = node->member_runner.patience_ms = lg_hook_patience_ms(all, 0);
         lg_scrolls_limit(&node->scrolls, all->scroll_max, all->scrolls_max);
         tell_core(node, old, all);
     }

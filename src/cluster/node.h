@@ -26,6 +26,7 @@ struct lg_strangers {
 struct lg_speaker {
     char uuid[LG_LEGION_UUID_LEN + 1]; /* "" = free */
     int64_t heard_ms;
+    size_t after; /* who was heard after it: they speak in turn */
     struct lg_endpoint from;
 };
 
@@ -62,7 +63,7 @@ struct lg_node {
     bool is_well;     /* as the core was last told */
     bool maintenance; /* the same */
     struct lg_recorder recorder;
-    size_t speaker_count;
+    size_t speaker_count, last_speaker;
     struct lg_speaker *speakers; /* LG_MEMBERS_MAX of them */
 };
 

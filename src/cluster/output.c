@@ -43,15 +43,16 @@ static void flush_lines(struct lg_output *output)
     memmove(output->line, output->line + start, output->len);
 }
 
-static void end_output(struct lg_output *output)
+static void end_output(struct lg_outputs *outputs, struct lg_output *output)
 {
     log_line(output, output->line, output->len);
     close(output->fd);
     output->fd = -1;
     output->len = 0;
+    outputs->count--;
 }
 
-static void drain_one(struct lg_output *output)
+static void drain_one(struct lg_outputs *outputs, struct lg_output *output)
 {
     for (int reads = 0; reads < READS_MAX; reads++) {
         ssize_t got =
@@ -59,7 +60,7 @@ static void drain_one(struct lg_output *output)
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (got <= 0) {
-            end_output(output);
+            end_output(outputs, output);
             return;
         }
         output->len += (size_t)got;
@@ -79,7 +80,7 @@ int lg_outputs_add(struct lg_outputs *outputs, const char *legion, const char *p
     }
     if (!output) {
         output = &outputs->all[outputs->next];
-        end_output(output);
+        end_output(outputs, output);
     }
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) != 0)
@@ -90,6 +91,7 @@ int lg_outputs_add(struct lg_outputs *outputs, const char *legion, const char *p
         return -1;
     }
     outputs->next = (size_t)(output - outputs->all + 1) % LG_OUTPUTS_MAX;
+    outputs->count++;
     output->fd = fds[0];
     snprintf(output->legion, sizeof output->legion, "%s", legion);
     output->phase = phase;
@@ -100,7 +102,7 @@ int lg_outputs_add(struct lg_outputs *outputs, const char *legion, const char *p
 size_t lg_outputs_poll(const struct lg_outputs *outputs, struct pollfd *polls, size_t max)
 {
     size_t count = 0;
-    for (size_t i = 0; i < LG_OUTPUTS_MAX && count < max; i++)
+    for (size_t i = 0; i < LG_OUTPUTS_MAX && count < outputs->count && count < max; i++)
         if (outputs->all[i].fd >= 0)
             polls[count++] = (struct pollfd){.fd = outputs->all[i].fd, .events = POLLIN};
     return count;
@@ -108,9 +110,9 @@ size_t lg_outputs_poll(const struct lg_outputs *outputs, struct pollfd *polls, s
 
 void lg_outputs_drain(struct lg_outputs *outputs)
 {
-    for (size_t i = 0; i < LG_OUTPUTS_MAX; i++)
+    for (size_t i = 0; i < LG_OUTPUTS_MAX && outputs->count; i++)
         if (outputs->all[i].fd >= 0)
-            drain_one(&outputs->all[i]);
+            drain_one(outputs, &outputs->all[i]);
 }
 
 void lg_outputs_close(struct lg_outputs *outputs)
@@ -118,5 +120,5 @@ void lg_outputs_close(struct lg_outputs *outputs)
     lg_outputs_drain(outputs);
     for (size_t i = 0; i < LG_OUTPUTS_MAX; i++)
         if (outputs->all[i].fd >= 0)
-            end_output(&outputs->all[i]);
+            end_output(outputs, &outputs->all[i]);
 }

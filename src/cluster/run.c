@@ -22,8 +22,9 @@ enum { POLL_SIGNAL, POLL_TIMER, POLL_MASTER, POLL_RESOLVER, POLL_FIXED };
 struct loop {
     struct lg_cluster *cluster;
     int signal_fd, timer_fd;
-    int master_fd;  /* -1 once it has read EOF */
-    unsigned stops; /* asked for so far */
+    int64_t armed_ms; /* what the timer is set to; 0 = nothing, or it has rung */
+    int master_fd;    /* -1 once it has read EOF */
+    unsigned stops;   /* asked for so far */
     int64_t stopped_ms;
     size_t control_at, control_count; /* the operators' door, in `polls` */
     struct pollfd polls[POLLS_MAX];
@@ -64,7 +65,7 @@ static void close_fds(struct loop *loop)
 
 /* ---- Time ------------------------------------------------------------------------------ */
 
-static void arm_timer(const struct loop *loop)
+static void arm_timer(struct loop *loop)
 {
     int64_t at_ms = lg_resolver_due_ms(&loop->cluster->resolver);
     for (size_t i = 0; i < loop->cluster->count; i++) {
@@ -79,6 +80,9 @@ static void arm_timer(const struct loop *loop)
         when.it_value.tv_sec = (time_t)(at_ms / 1000);
         when.it_value.tv_nsec = (long)(at_ms % 1000) * 1000000;
     }
+    if (at_ms == loop->armed_ms) /* as it is while datagrams come */
+        return;
+    loop->armed_ms = at_ms;
     timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
@@ -144,7 +148,8 @@ static void read_master(struct loop *loop)
 static bool hooks_run(const struct lg_cluster *cluster)
 {
     for (size_t i = 0; i < cluster->count; i++)
-        if (cluster->nodes[i].runner.pid > 0 || cluster->nodes[i].member_runner.pid > 0)
+        if (lg_runner_is_busy(&cluster->nodes[i].runner) ||
+            lg_runner_is_busy(&cluster->nodes[i].member_runner))
             return true;
     return false;
 }
@@ -233,6 +238,8 @@ static bool turn(struct loop *loop)
     if (polls[POLL_TIMER].revents && read(loop->timer_fd, &expirations, sizeof expirations) < 0 &&
         errno != EAGAIN)
         return false;
+    if (polls[POLL_TIMER].revents)
+        loop->armed_ms = 0;
     receive(loop);
     if (polls[POLL_RESOLVER].revents)
         lg_resolver_read(&cluster->resolver);

@@ -24,6 +24,9 @@ void lg_senders_free(struct lg_senders *senders)
 struct lg_sender *lg_senders_find(
     const struct lg_senders *senders, const unsigned char uuid[LG_UUID_SIZE])
 {
+    size_t next = senders->count ? senders->all[senders->last].after : 0;
+    if (next < senders->count && memcmp(senders->all[next].uuid, uuid, LG_UUID_SIZE) == 0)
+        return &senders->all[next];
     for (size_t i = 0; i < senders->count; i++)
         if (memcmp(senders->all[i].uuid, uuid, LG_UUID_SIZE) == 0)
             return &senders->all[i];
@@ -60,6 +63,9 @@ struct lg_sender *lg_senders_take(
         *sender = (struct lg_sender){0};
         memcpy(sender->uuid, uuid, LG_UUID_SIZE);
     }
+    size_t at = (size_t)(sender - senders->all);
+    senders->all[senders->last].after = at;
+    senders->last = at;
     sender->used = ++senders->packets;
     if (counter > sender->top) {
         uint64_t step = counter - sender->top;

@@ -20,6 +20,7 @@ struct lg_sender {
     unsigned char uuid[LG_UUID_SIZE];
     uint64_t top;  /* the largest counter taken; 0 = none */
     uint64_t seen; /* bit i: top - i was taken */
+    size_t after;  /* who was heard after it: they speak in turn */
     uint64_t used; /* when it was last heard, in packets */
     unsigned secret;
     bool has_key; /* of `secret` */
@@ -29,6 +30,7 @@ struct lg_sender {
 struct lg_senders {
     struct lg_sender *all;
     size_t count, max;
+    size_t last; /* who was heard */
     uint64_t packets;
 };
 

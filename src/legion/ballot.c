@@ -57,7 +57,7 @@ void lg_ballot_start(struct lg_legion *legion, const struct lg_legion_memory *me
     int64_t wait = wait_ms(legion, memory);
     ballot->wait_until_ms = legion->now_ms + wait;
     ballot->lordless_ms = legion->now_ms;
-    if (wait > 0 && legion->setup.safe != LG_SAFE_OFF) {
+    if (wait > 0 && lg_safe_wanted_mode(legion) == LG_MODE_SAFE) {
         struct lg_legion_note spare;
         lg_legion_note(update, LG_NOTE_WAITING, &spare)->number = wait;
     }

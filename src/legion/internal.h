@@ -172,6 +172,8 @@ void lg_safe_expire(struct lg_legion *legion, struct lg_legion_update *update);
 void lg_safe_elect(struct lg_legion *legion, struct lg_legion_update *update);
 /* Beside the classical election: promises are kept. */
 void lg_safe_keep(struct lg_legion *legion, struct lg_legion_update *update);
+/* Whose rules are to decide, by the setup and the members. */
+enum lg_legion_mode lg_safe_wanted_mode(const struct lg_legion *legion);
 void lg_safe_mode(struct lg_legion *legion, struct lg_legion_update *update);
 /* The one member an answer is due to now, or NULL. */
 struct lg_legion_member *lg_safe_answer(struct lg_legion *legion);

@@ -159,6 +159,7 @@ enum lg_legion_reason {
     LG_REASON_CHECK,
     LG_REASON_MIXED, /* a member without our keys has come */
     LG_REASON_VALOR, /* an arbiter, after RECONFIGURE */
+    LG_REASON_RULES, /* RECONFIGURE wants uWSGI's rules: legion-safe, or a quorum below 2 */
     LG_REASON_COUNT
 };
 

@@ -131,6 +131,7 @@ static const char *reason_text(int64_t reason)
         [LG_REASON_CHECK] = "its check fails",
         [LG_REASON_MIXED] = "a member without promises has come",
         [LG_REASON_VALOR] = "as an arbiter",
+        [LG_REASON_RULES] = "uWSGI's rules are to decide from now on (legion-safe, legion-quorum)",
     };
     return reason >= 0 && reason < LG_REASON_COUNT ? texts[reason] : texts[0];
 }

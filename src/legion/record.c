@@ -289,10 +289,188 @@ static const char *open_record(
                                                             : NULL;
 }
 
+/* ---- What can be believed ----------------------------------------------------------------
+ *
+ * The sum at the front guards against accidents; a file that somebody has made up gets
+ * no further than here with what the core could not have written: a text without an
+ * end, a truth that is neither, a time whose sum with another is none. */
+
+#define TIME_MAX ((int64_t)1 << 53)
+
+enum field_kind { FIELD_BOOL, FIELD_TEXT, FIELD_TIME, FIELD_TIME_OR_NEVER, FIELD_TIME_OR_NONE };
+
+struct field {
+    enum field_kind kind;
+    size_t at, size;
+};
+
+#define FIELD(kind, type, member)                                                                  \
+    {                                                                                              \
+        FIELD_##kind, offsetof(type, member), sizeof((type *)0)->member                            \
+    }
+#define WHO(type, member) FIELD(TEXT, type, member.uuid), FIELD(TEXT, type, member.name)
+
+static const struct field setup_fields[] = {
+    FIELD(BOOL, struct lg_legion_setup, nopreempt),
+    FIELD(TIME, struct lg_legion_setup, freq_ms),
+    FIELD(TIME, struct lg_legion_setup, tolerance_ms),
+    FIELD(TIME, struct lg_legion_setup, skew_tolerance_s),
+    FIELD(TIME, struct lg_legion_setup, death_on_lord_error_ms),
+    FIELD(TIME, struct lg_legion_setup, start_wait_ms),
+    FIELD(TIME, struct lg_legion_setup, unlord_grace_ms),
+    FIELD(TIME, struct lg_legion_setup, preempt_delay_ms),
+};
+
+static const struct field memory_fields[] = {
+    FIELD(TIME, struct lg_legion_memory, promise_ms),
+    FIELD(TIME_OR_NEVER, struct lg_legion_memory, until_ms),
+    FIELD(TEXT, struct lg_legion_memory, candidate),
+};
+
+static const struct field core_fields[] = {
+    WHO(struct lg_legion, self),
+    FIELD(TEXT, struct lg_legion, legion),
+    FIELD(BOOL, struct lg_legion, state.quorate),
+    FIELD(TIME, struct lg_legion, state.title_s),
+    FIELD(TIME, struct lg_legion, state.title_grace_ms),
+    FIELD(TIME_OR_NEVER, struct lg_legion, state.title_until_ms),
+    FIELD(TIME_OR_NEVER, struct lg_legion, state.suspended_until_ms),
+    WHO(struct lg_legion, state.vote),
+    WHO(struct lg_legion, state.lord),
+    FIELD(TIME, struct lg_legion, state.held_until_ms),
+    FIELD(TIME, struct lg_legion, state.waiting_until_ms),
+    FIELD(TEXT, struct lg_legion, state.promised_uuid),
+    FIELD(TIME, struct lg_legion, state.promised_until_ms),
+    FIELD(TIME_OR_NEVER, struct lg_legion, roster.expiry_ms),
+    FIELD(BOOL, struct lg_legion, phases.killing),
+    FIELD(TEXT, struct lg_legion, ballot.promise.uuid),
+    FIELD(BOOL, struct lg_legion, ballot.promise.own),
+    FIELD(TIME, struct lg_legion, ballot.promise.length_ms),
+    FIELD(TIME, struct lg_legion, ballot.promise.until_ms),
+    FIELD(TEXT, struct lg_legion, ballot.voted_for),
+    FIELD(TIME, struct lg_legion, ballot.stored.promise_ms),
+    FIELD(TIME_OR_NEVER, struct lg_legion, ballot.stored.until_ms),
+    FIELD(TEXT, struct lg_legion, ballot.stored.candidate),
+    FIELD(TIME, struct lg_legion, ballot.wait_until_ms),
+    FIELD(TEXT, struct lg_legion, ballot.waits_for),
+    FIELD(TIME_OR_NONE, struct lg_legion, ballot.lease_ms),
+    FIELD(TIME, struct lg_legion, ballot.grace_ms),
+    FIELD(TIME, struct lg_legion, ballot.title_grace_ms),
+    FIELD(TIME_OR_NEVER, struct lg_legion, ballot.able_since_ms),
+    FIELD(TIME, struct lg_legion, ballot.unlord_until_ms),
+    FIELD(TIME, struct lg_legion, ballot.unlord_retry_ms),
+    FIELD(TIME, struct lg_legion, ballot.lordless_ms),
+    FIELD(BOOL, struct lg_legion, ballot.released),
+    FIELD(BOOL, struct lg_legion, ballot.stirred),
+    FIELD(BOOL, struct lg_legion, ballot.freed),
+    FIELD(BOOL, struct lg_legion, ballot.lapsed),
+    FIELD(TEXT, struct lg_legion, ballot.lord_spoke),
+    FIELD(TIME, struct lg_legion, now_ms),
+    FIELD(TIME, struct lg_legion, wall_ms),
+    FIELD(TIME, struct lg_legion, start_ms),
+    FIELD(TIME, struct lg_legion, round_base_ms),
+    FIELD(TIME, struct lg_legion, next_announce_ms),
+    FIELD(TIME, struct lg_legion, quorate_ms),
+    FIELD(TIME, struct lg_legion, no_quorum_said_ms),
+    FIELD(TIME, struct lg_legion, awaiting_until_ms),
+    FIELD(TIME, struct lg_legion, hold_until_ms),
+    FIELD(BOOL, struct lg_legion, heard),
+    FIELD(BOOL, struct lg_legion, joined),
+    FIELD(BOOL, struct lg_legion, stopping),
+    FIELD(BOOL, struct lg_legion, maintenance),
+    FIELD(BOOL, struct lg_legion, unwell),
+    FIELD(BOOL, struct lg_legion, aside),
+    FIELD(BOOL, struct lg_legion, received),
+    FIELD(BOOL, struct lg_legion, tick),
+    FIELD(BOOL, struct lg_legion, announce_now),
+    FIELD(BOOL, struct lg_legion, announce_dead),
+    FIELD(BOOL, struct lg_legion, reported),
+    WHO(struct lg_legion, reported_vote),
+};
+
+static const struct field member_fields[] = {
+    WHO(struct lg_legion_member, who),
+    FIELD(TEXT, struct lg_legion_member, vote_uuid),
+    FIELD(TIME, struct lg_legion_member, seen_ms),
+    FIELD(TIME, struct lg_legion_member, seen_s),
+    FIELD(BOOL, struct lg_legion_member, safe),
+    FIELD(TIME, struct lg_legion_member, promise_ms),
+    FIELD(TIME, struct lg_legion_member, vote_promise_ms),
+    FIELD(TIME_OR_NONE, struct lg_legion_member, answered_ms),
+};
+
+static const struct field phase_fields[] = {
+    WHO(struct lg_legion_phase, who),
+    WHO(struct lg_legion_phase, lord),
+};
+
+static bool field_ok(const struct field *field, const char *at)
+{
+    int64_t time;
+    if (field->kind == FIELD_BOOL)
+        return (unsigned char)*at <= 1;
+    if (field->kind == FIELD_TEXT)
+        return memchr(at, '\0', field->size) != NULL;
+    memcpy(&time, at, sizeof time);
+    if (field->kind == FIELD_TIME_OR_NEVER && (time == INT64_MAX || time == INT64_MAX / 2))
+        return true;
+    if (field->kind == FIELD_TIME_OR_NONE && time == INT64_MIN)
+        return true;
+    return time >= -TIME_MAX && time <= TIME_MAX;
+}
+
+static bool fields_ok(const struct field *fields, size_t count, const void *of)
+{
+    bool ok = true;
+    for (size_t i = 0; i < count && ok; i++)
+        ok = field_ok(&fields[i], (const char *)of + fields[i].at);
+    return ok;
+}
+
+#define ALL(fields) fields, sizeof(fields) / sizeof *(fields)
+
+static bool setup_ok(const struct lg_legion_setup *setup)
+{
+    return fields_ok(ALL(setup_fields), setup) && setup->safe <= LG_SAFE_ON;
+}
+
+static bool times_ok(const struct step *step)
+{
+    return step->now_ms >= 0 && step->now_ms <= TIME_MAX && step->wall_ms >= -TIME_MAX &&
+           step->wall_ms <= TIME_MAX && step->hold_ms >= 0 && step->hold_ms <= TIME_MAX;
+}
+
+static bool core_ok(const struct lg_legion *core)
+{
+    const struct lg_roster *roster = &core->roster;
+    const struct lg_phases *phases = &core->phases;
+    return fields_ok(ALL(core_fields), core) && setup_ok(&core->setup) && roster->max > 0 &&
+           roster->max <= UINT16_MAX && roster->count <= roster->max &&
+           roster->grave_max == roster->max && roster->grave_next < roster->max &&
+           phases->waiting_max == 2 * roster->max && phases->waiting_count <= phases->waiting_max &&
+           phases->running < LG_PHASE_COUNT && phases->member_running < LG_PHASE_COUNT &&
+           core->state.role < LG_ROLE_COUNT && core->state.mode <= LG_MODE_SAFE &&
+           core->state.reason < LG_REASON_COUNT && core->setup.legion.len <= LG_LEGION_NAME_MAX &&
+           core->setup.name.len <= LG_LEGION_NAME_MAX;
+}
+
+static bool tables_ok(const struct lg_roster *roster, const struct lg_phases *phases)
+{
+    bool ok = true;
+    for (size_t i = 0; i < roster->count && ok; i++)
+        ok = fields_ok(ALL(member_fields), &roster->members[i]);
+    for (size_t i = 0; i < phases->waiting_count && ok; i++)
+        ok = fields_ok(ALL(phase_fields), &phases->waiting[i]) &&
+             phases->waiting[i].kind < LG_PHASE_COUNT;
+    return ok;
+}
+
+/* ---- Steps and states ----------------------------------------------------------------------- */
+
 static bool read_step(struct lg_slice body, struct lg_record *record)
 {
     struct step step;
-    if (!take(&body, &step, sizeof step) || step.kind >= LG_EVENT_COUNT)
+    if (!take(&body, &step, sizeof step) || step.kind >= LG_EVENT_COUNT || !times_ok(&step))
         return false;
     record->digest = step.digest;
     record->event = (struct lg_legion_event){
@@ -305,9 +483,11 @@ static bool read_step(struct lg_slice body, struct lg_record *record)
         .counted = (step.flags & FLAG_COUNTED) != 0,
         .on = (step.flags & FLAG_ON) != 0,
     };
-    if (step.flags & FLAG_MEMORY && !take(&body, &record->memory, sizeof record->memory))
+    if (step.flags & FLAG_MEMORY && !(take(&body, &record->memory, sizeof record->memory) &&
+                                        fields_ok(ALL(memory_fields), &record->memory)))
         return false;
-    if (step.flags & FLAG_SETUP && !take(&body, &record->setup, sizeof record->setup))
+    if (step.flags & FLAG_SETUP &&
+        !(take(&body, &record->setup, sizeof record->setup) && setup_ok(&record->setup)))
         return false;
     if (step.flags & FLAG_MESSAGE && lg_legion_decode(body, &record->message))
         return false;
@@ -357,19 +537,6 @@ void lg_record_next(struct lg_slice *rest, struct lg_record *ret_record)
     return;
 }
 
-static bool core_ok(const struct lg_legion *core)
-{
-    const struct lg_roster *roster = &core->roster;
-    const struct lg_phases *phases = &core->phases;
-    return roster->max > 0 && roster->max <= UINT16_MAX && roster->count <= roster->max &&
-           roster->grave_max == roster->max && roster->grave_next < roster->max &&
-           phases->waiting_max == 2 * roster->max && phases->waiting_count <= phases->waiting_max &&
-           phases->running < LG_PHASE_COUNT && core->state.role < LG_ROLE_COUNT &&
-           core->state.mode <= LG_MODE_SAFE && core->setup.safe <= LG_SAFE_ON &&
-           core->setup.legion.len <= LG_LEGION_NAME_MAX &&
-           core->setup.name.len <= LG_LEGION_NAME_MAX;
-}
-
 /* `core` over the fresh `legion`, whose tables stay. */
 static bool fill(struct lg_legion *legion, const struct lg_legion *core, struct lg_slice rest)
 {
@@ -395,6 +562,8 @@ static bool fill(struct lg_legion *legion, const struct lg_legion *core, struct 
         !take(&rest, roster->graves, roster->grave_max * sizeof *roster->graves) ||
         !take(&rest, phases->waiting, phases->waiting_count * sizeof *phases->waiting))
         return false;
+    if (!tables_ok(roster, phases))
+        return false;
     for (size_t i = 0; i < roster->count; i++)
         roster->ids[i] = roster->members[i].id;
     return rest.len == 0;
@@ -409,7 +578,6 @@ static int restore(struct lg_slice body, struct lg_legion **ret_legion)
     int err = core ? -LG_E_PROTO : -LG_E_NOMEM;
     if (core && take(&body, core, sizeof *core) && core_ok(core)) {
         struct lg_legion_setup setup = core->setup;
-        core->self.name[LG_LEGION_NAME_MAX] = core->self.uuid[LG_LEGION_UUID_LEN] = '\0';
         setup.legion = lg_slice_from(core->legion, core->setup.legion.len);
         setup.name = lg_slice_of(core->self.name);
         setup.uuid = lg_slice_of(core->self.uuid);

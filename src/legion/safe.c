@@ -12,8 +12,7 @@ static void say_number(
 
 /* ---- Whose rules decide ---------------------------------------------------------- */
 
-/* The mode the setup and the members call for. */
-static enum lg_legion_mode wanted_mode(const struct lg_legion *legion)
+enum lg_legion_mode lg_safe_wanted_mode(const struct lg_legion *legion)
 {
     if (legion->setup.safe == LG_SAFE_OFF)
         return LG_MODE_CLASSICAL;
@@ -58,7 +57,7 @@ static void enter_safe(struct lg_legion *legion, struct lg_legion_update *update
 void lg_safe_mode(struct lg_legion *legion, struct lg_legion_update *update)
 {
     struct lg_legion_state *state = &legion->state;
-    enum lg_legion_mode wanted = wanted_mode(legion);
+    enum lg_legion_mode wanted = lg_safe_wanted_mode(legion);
     if (wanted == state->mode)
         return;
     bool busy = lg_title_held(legion) || state->role == LG_ROLE_FALLING || bound(legion);
@@ -82,8 +81,9 @@ enum lg_legion_reason lg_safe_reason(const struct lg_legion *legion)
         return LG_REASON_CHECK;
     if (legion->now_ms < legion->hold_until_ms)
         return LG_REASON_RESIGNED;
-    if (legion->state.mode == LG_MODE_SAFE && wanted_mode(legion) != LG_MODE_SAFE)
-        return LG_REASON_MIXED;
+    enum lg_legion_mode wanted = lg_safe_wanted_mode(legion);
+    if (legion->state.mode == LG_MODE_SAFE && wanted != LG_MODE_SAFE)
+        return wanted == LG_MODE_MIXED ? LG_REASON_MIXED : LG_REASON_RULES;
     return LG_REASON_NONE;
 }
 

@@ -206,8 +206,8 @@ static void fill_legion(
     size_t node_count = state->node_count < LG_NODES_MAX ? state->node_count : LG_NODES_MAX;
     size_t count = state->member_count < LG_MEMBERS_MAX ? state->member_count : LG_MEMBERS_MAX;
     struct lg_stats_member *members = lg_arena_alloc(arena, count * sizeof *members);
-    static const char *const reasons[] = {
-        "", "resigned", "maintenance", "check", "mixed", "valor"};     /* enum lg_legion_reason */
+    static const char *const reasons[] = {"", "resigned", "maintenance", "check", "mixed", "valor",
+        "rules"};                                                      /* enum lg_legion_reason */
     static const char *const modes[] = {"classical", "mixed", "safe"}; /* enum lg_legion_mode */
     const char **nodes = lg_arena_alloc(arena, node_count * sizeof *nodes);
     for (size_t i = 0; nodes && i < node_count; i++)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -407,6 +408,8 @@ static int start_legion(struct master *master)
     if (err)
         return err;
     master->legion_conf = conf;
+    /* What hooks of a dead legion process leave is ours to see the end of. */
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     return lg_guard_start(master);
 }
 

@@ -14,8 +14,10 @@ static void try_configuration(struct master *master)
 {
     struct lg_loaded loaded;
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    /* It runs plugins' code, and no title is theirs to write. */
+    bool ok = lg_shm_only_read(master->shm) == 0;
     /* Paths in the configuration count from where we were started. */
-    bool ok = fchdir(master->home_fd) == 0;
+    ok = fchdir(master->home_fd) == 0 && ok;
     ok = lg_load(master->argc, master->argv, &loaded) == 0 && ok;
     if (loaded.conf)
         lg_diags_log(loaded.conf, 0);

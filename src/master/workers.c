@@ -80,6 +80,11 @@ static int run_worker(struct master *master, const struct worker *worker)
     struct generation *gen = &master->now;
     lg_sockets_close_stats(gen->sockets);
     lg_sockets_close(master->old.sockets, false);
+    if (lg_shm_only_read(master->shm)) {
+        lg_log(LG_LOG_ERROR, "worker", "shared memory cannot be mapped to be read only: %s",
+            strerror(errno));
+        return 1;
+    }
     if (lg_identity_take(&gen->loaded.identity) < 0)
         return 1;
     /* After the change of identity, which would undo both. */

@@ -80,6 +80,8 @@ int lg_operate_put_aside(const json_t *legion, int64_t now_s, struct lg_buf *out
             lg_operate_number(legion, "aside_ms") / 1000);
     if (strcmp(aside, "mixed") == 0)
         return lg_buf_puts(out, "gives way to a member that makes no promises");
+    if (strcmp(aside, "rules") == 0)
+        return lg_buf_puts(out, "is going over to uWSGI's rules (legion-safe, legion-quorum)");
     return lg_buf_puts(out, aside);
 }
 

@@ -11,8 +11,15 @@
 
 #include "shm/inner.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* newer than some libc's headers */
+#endif
 
 #define READ_TRIES_MAX 64
 #define WORD_COUNT     ((sizeof(struct lg_shm_legion) + 7) / 8)
@@ -21,19 +28,22 @@ _Static_assert(offsetof(struct lg_shm_legion, name) == 0, "is_lord reads a prefi
 
 struct legion_slot {
     _Atomic uint64_t version; /* 0 = nothing published; low bit = current buffer */
+    _Atomic int32_t hook_group;
     _Atomic uint64_t words[2][WORD_COUNT];
 };
 
-struct shared {
+/* What only the master and the legion process write. */
+struct guarded {
     _Atomic uint32_t worker_end; /* slots from there on were never in use */
+    struct legion_slot legions[];
 };
 
 struct lg_shm {
-    struct shared *shared;
     unsigned worker_count;
     unsigned legion_count;
     struct lg_shm_worker *workers; /* shared mappings */
-    struct legion_slot *legions;
+    struct guarded *guarded;
+    int guarded_fd; /* of that memory, from which it can be mapped to be read only */
     int call_fds[2];
 };
 
@@ -45,6 +55,40 @@ static void *map_shared(size_t size)
     return at == MAP_FAILED ? NULL : at;
 }
 
+static size_t guarded_size(const struct lg_shm *shm)
+{
+    return sizeof *shm->guarded + shm->legion_count * sizeof *shm->guarded->legions;
+}
+
+/* Sealed: who maps it anew can never write it, nor make it shorter. */
+static int map_guarded(struct lg_shm *shm)
+{
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+    size_t size = guarded_size(shm);
+    int fd = memfd_create("legatus", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) /* a kernel before 6.3 */
+        fd = memfd_create("legatus", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    shm->guarded_fd = fd;
+    if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+        return -LG_E_SYS;
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED)
+        return -LG_E_NOMEM;
+    shm->guarded = at;
+    return fcntl(fd, F_ADD_SEALS, seals) < 0 ? -LG_E_SYS : 0;
+}
+
+int lg_shm_only_read(struct lg_shm *shm)
+{
+    void *at = mmap(
+        shm->guarded, guarded_size(shm), PROT_READ, MAP_SHARED | MAP_FIXED, shm->guarded_fd, 0);
+    if (at == MAP_FAILED)
+        return -LG_E_SYS;
+    close(shm->guarded_fd);
+    shm->guarded_fd = -1;
+    return 0;
+}
+
 int lg_shm_new(unsigned workers, unsigned legions, struct lg_shm **ret_shm)
 {
     if (workers > LG_SHM_WORKERS_MAX || legions > LG_LEGIONS_MAX)
@@ -53,16 +97,13 @@ int lg_shm_new(unsigned workers, unsigned legions, struct lg_shm **ret_shm)
     if (!shm)
         return -LG_E_NOMEM;
     shm->call_fds[0] = shm->call_fds[1] = -1;
+    shm->guarded_fd = -1;
     shm->worker_count = workers;
     shm->legion_count = legions;
-    shm->shared = map_shared(sizeof *shm->shared);
     shm->workers = map_shared(workers * sizeof *shm->workers);
-    shm->legions = map_shared(legions * sizeof *shm->legions);
-    if (!shm->shared || !shm->workers || !shm->legions) {
-        lg_shm_free(shm);
-        return -LG_E_NOMEM;
-    }
-    int err = lg_calls_open(shm->call_fds);
+    int err = shm->workers ? map_guarded(shm) : -LG_E_NOMEM;
+    if (!err)
+        err = lg_calls_open(shm->call_fds);
     if (err) {
         lg_shm_free(shm);
         return err;
@@ -86,9 +127,10 @@ void lg_shm_free(struct lg_shm *shm)
 {
     if (!shm)
         return;
-    unmap(shm->shared, sizeof *shm->shared);
     unmap(shm->workers, shm->worker_count * sizeof *shm->workers);
-    unmap(shm->legions, shm->legion_count * sizeof *shm->legions);
+    unmap(shm->guarded, guarded_size(shm));
+    if (shm->guarded_fd >= 0)
+        close(shm->guarded_fd);
     lg_calls_close(shm->call_fds);
     free(shm);
 }
@@ -107,8 +149,8 @@ struct lg_shm_worker *lg_shm_worker(struct lg_shm *shm, unsigned index)
 
 void lg_shm_set_worker_end(struct lg_shm *shm, unsigned end)
 {
-    if (end <= shm->worker_count && end > atomic_load(&shm->shared->worker_end))
-        atomic_store(&shm->shared->worker_end, end);
+    if (end <= shm->worker_count && end > atomic_load(&shm->guarded->worker_end))
+        atomic_store(&shm->guarded->worker_end, end);
 }
 
 static bool is_serving(const struct lg_shm_worker *slot, uint64_t now_ms)
@@ -122,7 +164,7 @@ static bool is_serving(const struct lg_shm_worker *slot, uint64_t now_ms)
 unsigned lg_shm_workers_serving(struct lg_shm *shm, uint64_t now_ms)
 {
     unsigned count = 0;
-    unsigned end = atomic_load(&shm->shared->worker_end);
+    unsigned end = atomic_load(&shm->guarded->worker_end);
     for (unsigned i = 0; i < end; i++)
         count += is_serving(&shm->workers[i], now_ms);
     return count;
@@ -172,7 +214,7 @@ void lg_shm_health(
     struct lg_shm *shm, struct lg_slice name, uint64_t now_ms, struct lg_shm_health *ret_health)
 {
     *ret_health = (struct lg_shm_health){0};
-    unsigned end = atomic_load(&shm->shared->worker_end);
+    unsigned end = atomic_load(&shm->guarded->worker_end);
     for (unsigned i = 0; i < end; i++)
         if (is_serving(&shm->workers[i], now_ms))
             add_health(&shm->workers[i], name, now_ms, ret_health);
@@ -185,11 +227,16 @@ unsigned lg_shm_legion_count(const struct lg_shm *shm)
     return shm->legion_count;
 }
 
+_Atomic int32_t *lg_shm_hook_group(struct lg_shm *shm, unsigned index)
+{
+    return index < shm->legion_count ? &shm->guarded->legions[index].hook_group : NULL;
+}
+
 void lg_shm_legion_publish(struct lg_shm *shm, unsigned index, const struct lg_shm_legion *state)
 {
     if (index >= shm->legion_count)
         return;
-    struct legion_slot *slot = &shm->legions[index];
+    struct legion_slot *slot = &shm->guarded->legions[index];
     uint64_t next = atomic_load_explicit(&slot->version, memory_order_relaxed) + 1;
     _Atomic uint64_t *words = slot->words[next & 1];
     const char *bytes = (const char *)state;
@@ -245,7 +292,7 @@ bool lg_shm_legion_read(struct lg_shm *shm, unsigned index, struct lg_shm_legion
     if (index >= shm->legion_count)
         return false;
     struct piece whole = {0, sizeof *ret_state, ret_state};
-    return read_pieces(&shm->legions[index], &whole, 1);
+    return read_pieces(&shm->guarded->legions[index], &whole, 1);
 }
 
 static uint64_t boottime_ms(void)
@@ -265,7 +312,7 @@ static bool read_of(struct lg_shm *shm, const char *name, const struct name *fou
     const struct piece *pieces, size_t count)
 {
     for (unsigned i = 0; i < shm->legion_count; i++)
-        if (read_pieces(&shm->legions[i], pieces, count) &&
+        if (read_pieces(&shm->guarded->legions[i], pieces, count) &&
             strncmp(found->text, name, sizeof found->text) == 0)
             return true;
     return false;
@@ -283,7 +330,7 @@ bool lg_shm_title_read(struct lg_shm *shm, unsigned index, struct lg_shm_title *
         PIECE(lease_until_ms, &title.lease_until_ms), PIECE(unlord_at_ms, &title.unlord_at_ms),
         PIECE(is_falling, &title.is_falling)};
     if (index >= shm->legion_count ||
-        !read_pieces(&shm->legions[index], pieces, sizeof pieces / sizeof *pieces))
+        !read_pieces(&shm->guarded->legions[index], pieces, sizeof pieces / sizeof *pieces))
         return false;
     *ret_title = title;
     return true;

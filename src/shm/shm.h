@@ -2,7 +2,8 @@
  *
  * Every slot has one writer. Worker counters are single words read and written
  * with relaxed atomics; a legion's state is a versioned snapshot whose readers retry a
- * bounded number of times and then answer not-Lord.
+ * bounded number of times and then answer not-Lord. What workers have no business to
+ * write, titles above all, they map so that they cannot (lg_shm_only_read).
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef LG_SHM_SHM_H
 #define LG_SHM_SHM_H
@@ -134,6 +135,10 @@ struct lg_shm; /* opaque */
  * -LG_E_LIMIT; -LG_E_SYS. */
 int lg_shm_new(unsigned workers, unsigned legions, struct lg_shm **ret_shm) LG_MUST_USE;
 void lg_shm_free(struct lg_shm *shm);
+/* A child that only reads what the master and the legion process write (titles, the
+ * workers' end): from here on a write there is a fault, and cannot be allowed again.
+ * Its own worker's slot stays as it was. 0 or -LG_E_SYS. */
+int lg_shm_only_read(struct lg_shm *shm) LG_MUST_USE;
 
 unsigned lg_shm_worker_count(const struct lg_shm *shm);
 struct lg_shm_worker *lg_shm_worker(struct lg_shm *shm, unsigned index); /* from 0 */
@@ -160,6 +165,10 @@ void lg_shm_legion_publish(struct lg_shm *shm, unsigned index, const struct lg_s
 /* Any process: copies a consistent snapshot; false when none was had after a
  * bounded number of tries, or nothing was published yet (*ret_state is garbage then). */
 bool lg_shm_legion_read(struct lg_shm *shm, unsigned index, struct lg_shm_legion *ret_state);
+/* The process group of the hook about the title that runs, 0 = none: written before
+ * the hook may act, by the process that leads the group, and read by the master when
+ * the legion process has died. May be stale for a moment after the hook's end. */
+_Atomic int32_t *lg_shm_hook_group(struct lg_shm *shm, unsigned index);
 /* What matters of it to who guards a title. */
 struct lg_shm_title {
     uint64_t epoch, lease_until_ms, unlord_at_ms;

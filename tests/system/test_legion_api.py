@@ -53,6 +53,19 @@ def test_one_lord_and_its_scroll(nodes):
         80: "text of 1", 70: None}
 
 
+def test_workers_cannot_write_titles(nodes):
+    def modes(pid):
+        with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
+            return [line.split()[1] for line in maps if "memfd:legatus" in line]
+
+    assert modes(legion_pid(nodes[0])) == ["rw-s"]
+    workers = [worker["pid"] for worker in nodes[0].stats()[0]["workers"]]
+    assert workers and [modes(pid) for pid in workers] == [["r--s"]] * len(workers)
+    for pid in workers:
+        held = os.listdir(f"/proc/{pid}/fd")
+        assert not [fd for fd in held if "memfd" in os.readlink(f"/proc/{pid}/fd/{fd}")]
+
+
 def test_lease_ends_without_a_process_to_say_so(nodes):
     """The legion process is stopped, and the master that would end it as well."""
     wait_for("one Lord", lambda: lords(nodes) == ["1", "0", "0"])

@@ -90,6 +90,64 @@ def test_title_of_a_legion_process_that_is(legion, how, tolerance):
         assert rose - at < tolerance + 2 * FREQ + SLACK
 
 
+def busy_hooks(path):
+    """A lord hook of several processes, whose children write as often as they can and are
+    the last to have their turn, and an unlord hook that is long enough for what comes too
+    late to be seen."""
+    loop = f"while :; do date +write >>{path}; done"
+    return (f"legion-lord = site cmd:echo lord >>{path}; renice -n 19 $$ >/dev/null; "
+            f"for i in 1 2 3; do ({loop}) & done; wait\n"
+            f"legion-unlord = site cmd:echo unlord >>{path}; sleep 0.1; echo undone >>{path}\n")
+
+
+class Busy:
+    """A legion of one with such hooks."""
+
+    def __init__(self, legatus, path):
+        self.path = path
+        self.node = legatus(settings(0, free_ports(1, SOCK_DGRAM), 90, freq=FREQ, tolerance=2,
+                                     quorum=1, secret="aes-256-gcm:hello") + busy_hooks(path))
+
+    def told(self, word):
+        return self.path.read_text().split().count(word) if self.path.exists() else 0
+
+    def wait_lord(self, count):
+        wait_for("a busy lord hook", lambda: self.told("lord") == count
+                 and self.told("write") > self.wrote + 20)
+        self.wrote = self.told("write")
+
+    wrote = 0
+
+    def keeper(self):
+        """The process that leads the lord hook's group, and sees to its end."""
+        legion = legion_pid(self.node)
+        with open(f"/proc/{legion}/task/{legion}/children", encoding="ascii") as file:
+            (pid,) = map(int, file.read().split())
+        assert os.getpgid(pid) == pid
+        return pid
+
+
+@pytest.mark.parametrize("how", ["killed", "resigned"])
+def test_nothing_of_a_lord_hook_comes_after_the_unlord_hook_has_begun(legatus, tmp_path, how):
+    busy = [Busy(legatus, tmp_path / f"busy{i}") for i in range(2)]
+    for count in range(1, 4):
+        for one in busy:
+            one.wait_lord(count)
+        time.sleep(1.0 if how == "killed" else 0)  # or it is started again with a delay
+        for one in busy:
+            if how == "killed":
+                os.kill(one.keeper(), signal.SIGSTOP)  # as if it were never its turn
+                os.kill(legion_pid(one.node), signal.SIGKILL)
+            else:
+                said = run("legion", "resign", one.node.ini, "--for", "1s")
+                assert said.returncode == 0, said
+        for one in busy:
+            wait_for("it is undone", lambda one=one, count=count: one.told("undone") == count)
+    for one in busy:
+        assert re.findall(r"(?s)unlord\n(.*?)undone\n", one.path.read_text()) == [""] * 3
+        assert "was killed and is not gone" not in one.node.log()
+
+
 def test_rescue_is_repeated(legion, tmp_path):
     flaky = f"test -e {tmp_path}/twice && exit; test -e {tmp_path}/once && touch {tmp_path}/twice; " \
             f"touch {tmp_path}/once; exit 1"

@@ -134,6 +134,23 @@ static pid_t reap(pid_t pid)
     return reaped;
 }
 
+/* Until whoever leads the command's group has started it; a few seconds at most. */
+static void wait_for_shell(pid_t leader)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", leader, leader);
+    for (int tries = 0; tries < 5000; tries++) {
+        FILE *file = fopen(path, "re");
+        int first = file ? fgetc(file) : EOF;
+        if (file)
+            (void)fclose(file);
+        if (first != EOF)
+            return;
+        usleep(1000);
+    }
+    fail_msg("process %d starts nothing", leader);
+}
+
 /* SIGKILL does not end what hangs in the kernel. Here it is an orphan that nobody reaps. */
 static void a_command_that_stays_is_not_joined_by_another(void **state)
 {
@@ -151,7 +168,7 @@ static void a_command_that_stays_is_not_joined_by_another(void **state)
     lg_checks_tick(&checks, &env, 1000);
     pid_t first = check->pid;
     assert_true(first > 0);
-    usleep(50000); /* its shell is there */
+    wait_for_shell(first);
     lg_checks_tick(&checks, &env, 1100);
     assert_true(check->timed_out);
     assert_true(lg_checks_reaped(&checks, reap(first), SIGKILL));
@@ -169,7 +186,7 @@ static void a_command_that_stays_is_not_joined_by_another(void **state)
     (void)reap(-1);
     lg_checks_tick(&checks, &env, 1400); /* now it has gone */
     assert_true(check->pid > 0);
-    usleep(50000);
+    wait_for_shell(check->pid);
     lg_checks_tick(&checks, &env, 1500);
     assert_true(lg_checks_reaped(&checks, reap(check->pid), SIGKILL));
     lg_checks_tick(&checks, &env, 61499);

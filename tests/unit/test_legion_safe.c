@@ -2,6 +2,7 @@
  * specification. The rules: docs/legion-protocol.md.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "legion/legion.h"
+#include "legion/notes.h"
 #include "legion_world.h"
 
 #include <setjmp.h>
@@ -749,6 +750,33 @@ static void quorum_of_one_is_classical(void **state)
     world_run(world, 6500);
     assert_int_equal(world_lord(world), 0);
     assert_int_equal(world_state(world, 0)->mode, LG_MODE_CLASSICAL);
+    assert_null(
+        strstr(world_trace(world), "waiting")); /* it keeps no promise, and waits for none */
+    world_free(world);
+}
+
+static void want_no_promises(struct lg_legion_setup *setup)
+{
+    setup->quorum = 1;
+}
+
+static void going_over_to_other_rules_is_told_as_that(void **state)
+{
+    (void)state;
+    struct world_setup setup = three;
+    char line[LG_LEGION_LINE_SIZE];
+    setup.safe = LG_SAFE_AUTO;
+    struct world *world = reigning(&setup);
+    world_reconfigure(world, 0, want_no_promises);
+    assert_int_equal(world_state(world, 0)->mode, LG_MODE_SAFE); /* until its title is over */
+    assert_int_equal(world_state(world, 0)->reason, LG_REASON_RULES);
+    const struct lg_legion_note note = {
+        .kind = LG_NOTE_STEPS_DOWN, .number = world_state(world, 0)->reason};
+    lg_legion_note_render(&note, LG_SLICE("x"), line, sizeof line);
+    assert_string_equal(line, "[uwsgi-legion] giving up the title of the Legion x: uWSGI's rules "
+                              "are to decide from now on (legion-safe, legion-quorum)");
+    world_run(world, 40000);
+    assert_int_equal(world_state(world, 0)->mode, LG_MODE_CLASSICAL);
     world_free(world);
 }
 
@@ -814,6 +842,7 @@ int main(void)
         cmocka_unit_test(safe_mode_ends_after_the_title),
         cmocka_unit_test(resigning_from_a_classical_legion),
         cmocka_unit_test(quorum_of_one_is_classical),
+        cmocka_unit_test(going_over_to_other_rules_is_told_as_that),
         cmocka_unit_test(strangers_messages_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,12 +2,14 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "shm/calls.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,6 +137,97 @@ static void the_title_ends_with_its_lease(void **state)
     lg_shm_free(shm);
 }
 
+/* Of the lines of /proc/self/maps about memory that is guarded: how many, and how
+ * many of them can be written; `at` and `size` are of the last. */
+static unsigned guarded_maps(unsigned *ret_writable, void **ret_at, size_t *ret_size)
+{
+    FILE *file = fopen("/proc/self/maps", "re");
+    char line[512], mode[5];
+    unsigned count = 0;
+    *ret_writable = 0;
+    while (file && fgets(line, sizeof line, file)) {
+        unsigned long from, to;
+        if (!strstr(line, "memfd:legatus") ||
+            sscanf(line, "%lx-%lx %4s", &from, &to, mode) != 3) /* NOLINT(cert-err34-c) */
+            continue;
+        count++;
+        *ret_writable += mode[1] == 'w';
+        *ret_at = (void *)from; /* NOLINT(performance-no-int-to-ptr) */
+        *ret_size = to - from;
+    }
+    if (file)
+        (void)fclose(file);
+    return count;
+}
+
+/* As a worker: it sees what is published later, and can map nothing to write it. */
+static int read_only_child(struct lg_shm *shm, int told_fd)
+{
+    unsigned writable;
+    void *at = NULL;
+    size_t size = 0;
+    char byte;
+    if (lg_shm_only_read(shm) || guarded_maps(&writable, &at, &size) != 1 || writable != 0)
+        return 1;
+    if (read(told_fd, &byte, 1) != 1 || !lg_shm_is_lord(shm, "mycluster"))
+        return 2;
+    if (lg_shm_workers_serving(shm, 0) != 0)
+        return 3;
+    atomic_store(&lg_shm_worker(shm, 0)->requests, 7);
+    return mprotect(at, size, PROT_READ | PROT_WRITE) == 0 ? 4 : 0;
+}
+
+/* In a child that maps it read-only, if `is_guarded`: how a write to a title ends. */
+static int status_of_write(struct lg_shm *shm, bool is_guarded)
+{
+    static struct lg_shm_legion fake = {.name = "mycluster", .lord_since_s = 1};
+    int status;
+    pid_t pid = fork();
+    assert_return_code(pid, errno);
+    if (pid == 0) {
+        (void)signal(SIGSEGV, SIG_DFL); /* the sanitizers have their own */
+        if (is_guarded && lg_shm_only_read(shm))
+            _exit(1);
+        lg_shm_legion_publish(shm, 0, &fake);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void titles_are_read_only_for_workers(void **state)
+{
+    (void)state;
+    static struct lg_shm_legion legion = {.name = "mycluster", .lord_since_s = 1};
+    struct lg_shm *shm = NULL;
+    int told[2], status;
+    unsigned writable;
+    void *at;
+    size_t size;
+    assert_int_equal(lg_shm_new(1, 1, &shm), 0);
+    assert_int_equal(guarded_maps(&writable, &at, &size), 1);
+    assert_int_equal(writable, 1);
+    assert_return_code(pipe(told), errno);
+    pid_t pid = fork();
+    assert_return_code(pid, errno);
+    if (pid == 0)
+        _exit(read_only_child(shm, told[0]));
+    legion.lease_until_ms = boottime_ms() + 60000;
+    lg_shm_legion_publish(shm, 0, &legion);
+    assert_int_equal(write(told[1], "x", 1), 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(atomic_load(&lg_shm_worker(shm, 0)->requests), 7);
+    status = status_of_write(shm, true);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    assert_true(lg_shm_is_lord(shm, "mycluster"));
+    assert_int_equal(status_of_write(shm, false), 0); /* the others still write */
+    assert_false(lg_shm_is_lord(shm, "mycluster"));
+    close(told[0]);
+    close(told[1]);
+    lg_shm_free(shm);
+}
+
 /* A writer publishes as fast as it can and is killed at a random instant; every
  * snapshot read meanwhile and after is one that was published whole. */
 static void snapshots_are_never_torn(void **state)
@@ -214,6 +307,7 @@ int main(void)
         cmocka_unit_test(a_child_is_read_by_the_parent),
         cmocka_unit_test(health_is_that_of_workers_which_serve),
         cmocka_unit_test(the_title_ends_with_its_lease),
+        cmocka_unit_test(titles_are_read_only_for_workers),
         cmocka_unit_test(snapshots_are_never_torn),
         cmocka_unit_test(calls_are_whole_and_never_block),
     };
