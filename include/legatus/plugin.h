@@ -254,11 +254,27 @@ LG_API void lg_answer_error(struct lg_request *request, int status, unsigned ret
 LG_API void lg_answer_bytes(struct lg_request *request, const void *data, size_t len,
     void (*release)(void *arg), void *arg);
 
-/* The same for bytes that are in the file `fd` at `offset` as well: the kernel may
- * take them from there without a copy, and may still be at it after release. So
- * they are never written over; give the pages back instead (close the file). */
-LG_API void lg_answer_mapped(struct lg_request *request, const void *data, size_t len, int fd,
-    int64_t offset, void (*release)(void *arg), void *arg);
+/* Room for an answer's head in front of bytes that are in a file: LG_LEAD_SIZE of
+ * them, mapped before `data` as they stand in the file before `offset`. Zeroed by
+ * whoever makes it; from then on it and the room are the server's. Loop only. */
+#define LG_LEAD_SIZE 4096
+struct lg_lead {
+    size_t len;        /* of the head that is there now; 0 = none */
+    uint64_t tried_ms; /* when one was last put there */
+};
+
+/* Bytes in a file, from `offset` on. */
+struct lg_mapped {
+    int fd;
+    int64_t offset;
+    struct lg_lead *lead; /* NULL = there is no room before them */
+};
+
+/* The same for bytes that are in a file as well: the kernel may take them from
+ * there without a copy, and may still be at it after release. So they are never
+ * written over; give the pages back instead (close the file). */
+LG_API void lg_answer_mapped(struct lg_request *request, const void *data, size_t len,
+    const struct lg_mapped *mapped, void (*release)(void *arg), void *arg);
 
 /* A body pulled on the loop. `length` in bytes, or -1 when not known (chunked,
  * or until close). All callbacks run on the loop:

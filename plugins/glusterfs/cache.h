@@ -12,6 +12,8 @@
 #ifndef GL_CACHE_H
 #define GL_CACHE_H
 
+#include <legatus/plugin.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,7 +56,8 @@ struct gl_content {
     char *lines; /* of an answer's head, ready-made; NULL = none */
     size_t lines_len;
     const char *data; /* stamp.size bytes */
-    int file;         /* that maps them from its beginning; -1 = none */
+    int file;         /* that maps them from LG_LEAD_SIZE on; -1 = none */
+    struct lg_lead lead;
     /* The last reference is gone. */
     void (*let_go)(struct gl_content *content);
 };

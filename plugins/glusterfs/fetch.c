@@ -16,8 +16,10 @@
 
 #define READ_TRIES 3
 #define LOOK_TRIES 5
-#define MAPPED_MIN ((size_t)32768) /* larger ones are sent from a file in memory */
-#define PAGE_SIZE  4096
+#define MAPPED_MIN ((size_t)8192) /* larger ones are sent from a file in memory */
+/* What such a file takes besides its bytes, roughly: room for a head, the rest of
+ * the last page, what the kernel notes about it. */
+#define MAPPED_COST ((size_t)LG_LEAD_SIZE + 4096 + 2048)
 /* What gfapi keeps for an object that is open, roughly: an inode with the
  * contexts of a dozen translators. */
 #define OBJECT_COST ((size_t)2048)
@@ -29,8 +31,9 @@ struct kept {
     struct gl_session *session;
     glfs_object_t *object; /* held open, so that bricks tell about it */
     size_t taken;          /* bytes of the memory for bodies on their way */
-    size_t mapped;         /* bytes mapped of base.file */
-    char *bytes;           /* behind this, or mapped */
+    char *map;             /* of base.file, `mapped` bytes */
+    size_t mapped;
+    char *bytes; /* behind this, or mapped */
 };
 
 static struct kept *kept_of(const struct gl_content *content)
@@ -59,7 +62,7 @@ static void free_kept(struct gl_job *job)
     if (kept->object)
         glfs_h_close(kept->object);
     if (kept->mapped)
-        munmap(kept->bytes, kept->mapped);
+        munmap(kept->map, kept->mapped);
     free(kept->base.lines);
     if (kept->base.file >= 0)
         close(kept->base.file);
@@ -92,16 +95,21 @@ static bool map_bytes(struct kept *kept, size_t size, int files_max)
     int file = memfd_create("legatus-cache", MFD_CLOEXEC);
     if (file < 0)
         return false;
-    char *bytes = MAP_FAILED;
+    char *map = MAP_FAILED;
+    size += LG_LEAD_SIZE;
     if (file < files_max && ftruncate(file, (off_t)size) == 0)
-        bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (bytes == MAP_FAILED) {
+        map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (map == MAP_FAILED) {
         close(file);
         return false;
     }
+    /* The head's page must go without the others: a larger one would be cleared in
+     * part, under the kernel's hands. */
+    (void)madvise(map, size, MADV_NOHUGEPAGE);
     kept->base.file = file;
-    kept->bytes = bytes;
+    kept->map = map;
     kept->mapped = size;
+    kept->bytes = map + LG_LEAD_SIZE;
     return true;
 }
 
@@ -110,7 +118,7 @@ static struct kept *new_kept(struct gl_fetch *fetch, size_t size)
 {
     struct gl_site *site = (struct gl_site *)(uintptr_t)fetch->mount->site;
     size_t room = size + 1; /* one more shows growth */
-    size_t whole = sizeof(struct kept) + (room < MAPPED_MIN ? room : room + PAGE_SIZE);
+    size_t whole = sizeof(struct kept) + (room < MAPPED_MIN ? room : room + MAPPED_COST);
     if (!gl_memory_take(site, whole, false))
         return NULL;
     struct kept *kept = calloc(1, sizeof *kept);

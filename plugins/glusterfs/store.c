@@ -185,9 +185,11 @@ static void answer_content(
     if (plan.segment_count <= 1) {
         int64_t offset = plan.segment_count ? plan.segments[0].offset : 0;
         gl_content_ref(content);
+        const struct lg_mapped mapped = {
+            content->file, LG_LEAD_SIZE + offset, offset ? NULL : &content->lead};
         if (content->file >= 0)
-            lg_answer_mapped(request, content->data + offset, (size_t)plan.length, content->file,
-                offset, gl_content_unref, content);
+            lg_answer_mapped(request, content->data + offset, (size_t)plan.length, &mapped,
+                gl_content_unref, content);
         else
             lg_answer_bytes(
                 request, content->data + offset, (size_t)plan.length, gl_content_unref, content);

@@ -171,13 +171,13 @@ void lg_answer_bytes(
     ex->release_arg = arg;
 }
 
-void lg_answer_mapped(struct lg_request *request, const void *data, size_t len, int fd,
-    int64_t offset, void (*release)(void *arg), void *arg)
+void lg_answer_mapped(struct lg_request *request, const void *data, size_t len,
+    const struct lg_mapped *mapped, void (*release)(void *arg), void *arg)
 {
     struct lg_exchange *ex = lg_exchange_of(request);
     if (ex->kind == LG_ANSWER_NONE) {
-        ex->file = fd + 1;
-        ex->file_offset = offset;
+        ex->is_mapped = true;
+        ex->mapped = *mapped;
     }
     lg_answer_bytes(request, data, len, release, arg);
 }

@@ -21,9 +21,8 @@ void lg_conn_flush_all(struct lg_worker *worker);
  * NULL = none. */
 void lg_conn_send(
     struct lg_conn *conn, const void *ptr, size_t len, void (*release)(void *arg), void *arg);
-/* What was queued last, if it is `ptr`, is in a file as well: `file` is its
- * descriptor plus one. */
-void lg_conn_send_mapped(struct lg_conn *conn, const void *ptr, int file, int64_t offset);
+/* What was queued last, if it is `ptr`, is in a file as well. */
+void lg_conn_send_mapped(struct lg_conn *conn, const void *ptr, const struct lg_mapped *mapped);
 size_t lg_conn_queued(const struct lg_conn *conn); /* bytes */
 /* May this connection serve another request after the present one? */
 bool lg_conn_keeps_alive(const struct lg_conn *conn);

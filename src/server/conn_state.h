@@ -14,8 +14,8 @@ struct lg_chunk {
     size_t len;
     void (*release)(void *arg); /* NULL = none */
     void *arg;
-    int file; /* plus one; 0 = none */
-    int64_t file_offset;
+    bool in_file;
+    struct lg_mapped mapped; /* where, if it is */
 };
 
 struct lg_out {

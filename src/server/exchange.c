@@ -399,8 +399,8 @@ static void send_body(
     ex->sent += (int64_t)len;
     if (!ex->chunked) {
         lg_conn_send(ex->conn, data, len, release, arg);
-        if (ex->file)
-            lg_conn_send_mapped(ex->conn, data, ex->file, ex->file_offset);
+        if (ex->is_mapped)
+            lg_conn_send_mapped(ex->conn, data, &ex->mapped);
         return;
     }
     char *line = malloc(LG_HTTP_CHUNK_LINE_MAX);

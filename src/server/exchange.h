@@ -42,8 +42,8 @@ struct lg_exchange {
     unsigned retry_after_s;
     int64_t length; /* of the body; -1 = not known */
     const void *bytes;
-    int file; /* that holds them too, plus one; 0 = none */
-    int64_t file_offset;
+    bool is_mapped;
+    struct lg_mapped mapped; /* the file that holds them too */
     void (*release)(void *arg);
     void *release_arg;
     const struct lg_source *source;

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "server/conn_state.h"
 
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -13,7 +14,10 @@
 
 #define IOV_MAX_OUT 64
 /* Less than this is copied as fast as sent from a file. */
-#define MAPPED_MIN ((size_t)16384)
+#define MAPPED_MIN ((size_t)8192)
+/* Heads that differ (keep-alive or not, say) do not push each other out of a file
+ * more often than this. */
+#define LEAD_MS 250
 /* What is copied of a file when the socket is full, to learn when it is not. */
 #define MAPPED_NUDGE ((size_t)65536)
 /* Rounds of write and refill per flush, before other connections have a turn. */
@@ -64,20 +68,21 @@ void lg_conn_send(
     }
     if (out->bytes == 0)
         out->mark_ms = lg_worker_now_ms(conn->worker);
-    *chunk_at(out, out->count) = (struct lg_chunk){ptr, len, release, arg, 0, 0};
+    *chunk_at(out, out->count) =
+        (struct lg_chunk){.ptr = ptr, .len = len, .release = release, .arg = arg};
     out->count++;
     out->bytes += len;
     lg_out_mark(conn);
 }
 
-void lg_conn_send_mapped(struct lg_conn *conn, const void *ptr, int file, int64_t offset)
+void lg_conn_send_mapped(struct lg_conn *conn, const void *ptr, const struct lg_mapped *mapped)
 {
     struct lg_out *out = &conn->out;
     struct lg_chunk *last = out->count ? chunk_at(out, out->count - 1) : NULL;
     if (!last || last->ptr != ptr || conn->is_unix || last->len < MAPPED_MIN)
         return;
-    last->file = file;
-    last->file_offset = offset;
+    last->in_file = true;
+    last->mapped = *mapped;
 }
 
 size_t lg_conn_queued(const struct lg_conn *conn)
@@ -143,11 +148,11 @@ static unsigned gather(struct lg_out *out, uv_buf_t *bufs, size_t *ret_bytes, bo
         /* libuv does not write through it, but says so nowhere in its type. */
         bufs[n].base = (char *)(uintptr_t)(chunk->ptr + skip);
         bufs[n].len = chunk->len - skip;
-        if (chunk->file && bufs[n].len > MAPPED_NUDGE)
+        if (chunk->in_file && bufs[n].len > MAPPED_NUDGE)
             bufs[n].len = MAPPED_NUDGE;
         total += bufs[n].len;
-        *ret_more = n + 1 < out->count && chunk_at(out, n + 1)->file;
-        if (chunk->file) {
+        *ret_more = n + 1 < out->count && chunk_at(out, n + 1)->in_file;
+        if (chunk->in_file) {
             n++;
             break;
         }
@@ -156,18 +161,49 @@ static unsigned gather(struct lg_out *out, uv_buf_t *bufs, size_t *ret_bytes, bo
     return n;
 }
 
+/* Does this head stand in the file in front of its body? A file asked for again and
+ * again has the same one until the second is over; the first answers go without.
+ * The kernel may hold on to the page for as long as a client is slow: another head
+ * gets another page. */
+static bool has_lead(const struct lg_chunk *head, const struct lg_chunk *body, uint64_t now_ms)
+{
+    struct lg_lead *lead = body->mapped.lead;
+    off_t end = (off_t)body->mapped.offset;
+    if (!lead || head->len > LG_LEAD_SIZE)
+        return false;
+    if (lead->len == head->len && memcmp(body->ptr - head->len, head->ptr, head->len) == 0)
+        return true;
+    bool waits = now_ms - lead->tried_ms < LEAD_MS;
+    bool is_first = lead->tried_ms == 0;
+    if (waits && !is_first)
+        return false;
+    lead->len = 0;
+    lead->tried_ms = now_ms;
+    if (is_first ||
+        fallocate(body->mapped.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, end - LG_LEAD_SIZE,
+            LG_LEAD_SIZE) ||
+        pwrite(body->mapped.fd, head->ptr, head->len, end - (off_t)head->len) != (ssize_t)head->len)
+        return false;
+    lead->len = head->len;
+    return true;
+}
+
 /* Writes what the kernel takes now: bytes, or a negative libuv error. */
 static ssize_t write_now(struct lg_conn *conn, const uv_buf_t *bufs, unsigned n, bool more)
 {
     struct lg_out *out = &conn->out;
     const struct lg_chunk *first = chunk_at(out, 0);
+    const struct lg_chunk *body = n == 1 && more && out->offset == 0 ? chunk_at(out, 1) : NULL;
     uv_os_fd_t fd = -1;
     ssize_t written;
     if (uv_fileno(&conn->io.handle, &fd))
         return UV_EAGAIN;
-    if (first->file) {
-        off_t offset = first->file_offset + (off_t)out->offset;
-        written = sendfile(fd, first->file - 1, &offset, first->len - out->offset);
+    if (first->in_file) {
+        off_t offset = (off_t)first->mapped.offset + (off_t)out->offset;
+        written = sendfile(fd, first->mapped.fd, &offset, first->len - out->offset);
+    } else if (body && has_lead(first, body, lg_worker_now_ms(conn->worker))) {
+        off_t offset = (off_t)body->mapped.offset - (off_t)first->len;
+        written = sendfile(fd, body->mapped.fd, &offset, first->len + body->len);
     } else { /* a file's bytes are to follow in the same packet */
         struct iovec vec[IOV_MAX_OUT];
         for (unsigned i = 0; i < n; i++)
