@@ -1,17 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of a volume over HTTP: bytes, heads, ranges, names, and what is no file."""
 
+import contextlib
 import email.utils
 import os
 import re
+import socket
 import time
 import urllib.parse
 
 import pytest
 from gluster_client import Client
-from gluster_rig import Download, EmbeddedBrick, Serving, sha256, wait_for
+from gluster_rig import (
+    Download,
+    EmbeddedBrick,
+    Serving,
+    connect,
+    free_port,
+    read_head,
+    request_text,
+    sha256,
+    wait_for,
+)
 
 GIB = 1 << 30
+TICK = 0.02  # that the kernel's coarse clock may be late, s
 
 
 def pattern(size, seed=1):
@@ -92,8 +105,11 @@ def brick():
 
 @pytest.fixture(scope="module")
 def web(brick):
-    lines = [f"glusterfs-mount = mountpoint=/,{brick.mount}", "glusterfs-index = index.html home.txt"]
-    serving = Serving(lines)
+    tcp = ("127.0.0.1", free_port())
+    serving = Serving([
+        f"glusterfs-mount = mountpoint=/,{brick.mount}", "glusterfs-index = index.html home.txt",
+        f"http-socket = {tcp[0]}:{tcp[1]}"])
+    serving.path = tcp  # where bytes in memory are sent from a file, as they are not to unix sockets
     try:
         serving.connected()
         yield serving
@@ -235,6 +251,55 @@ def test_head_is_get_without_the_body(web, name):
     get = web.fetch(quote(name))[1]
     for key in ("content-length", "etag", "last-modified", "content-type"):
         assert headers[key] == get[key]
+
+
+def dated(headers):
+    return email.utils.parsedate_to_datetime(headers["date"]).timestamp()
+
+
+def take(sock, path, version="1.1"):
+    """(headers, body) of an answer over a connection that may stay open."""
+    sock.sendall(f"GET {path} HTTP/{version}\r\nHost: test\r\n\r\n".encode("ascii"))
+    status, headers, body = read_head(sock)
+    assert status == 200
+    while len(body) < int(headers["content-length"]):
+        body += sock.recv(1 << 20) or pytest.fail("cut short")
+    return headers, body
+
+
+def test_heads_before_bytes_in_memory_are_those_of_their_answers(web):
+    """Such a head stands in a page before the bytes, which the kernel sends from there: it
+    changes with the second and with who asks, never under an answer that is on its way."""
+    began = int(time.time())
+    slow = {}
+    dates = set()
+    with contextlib.ExitStack() as stack:
+        lasting = stack.enter_context(connect(web.path))
+        while time.time() < began + 4.2:
+            for name in ("k64", "m1"):
+                if time.time() > began + 1.5 and name not in slow:
+                    sock = stack.enter_context(socket.socket())
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                    sock.settimeout(30)
+                    sock.connect(web.path)
+                    sock.sendall(request_text(f"/{name}"))
+                    slow[name] = (sock, time.time())
+                for version, keeps in (("1.1", True), ("1.1", True), ("1.0", False)):
+                    other = contextlib.nullcontext(lasting) if keeps else connect(web.path)
+                    with other as sock:
+                        asked = time.time()
+                        headers, body = take(sock, f"/{name}", version)
+                    assert int(asked - TICK) <= dated(headers) <= time.time()
+                    assert body == ODD[name]
+                    assert (headers.get("connection") == "close") is not keeps
+                    dates.add(headers["date"])
+        assert len(dates) >= 4 and len(slow) == 2
+        for name, (sock, asked) in slow.items():
+            _, headers, body = read_head(sock)
+            while len(body) < len(ODD[name]):
+                body += sock.recv(1 << 20) or pytest.fail("cut short")
+            assert int(asked - TICK) <= dated(headers) <= asked + 1
+            assert body == ODD[name]
 
 
 @pytest.mark.parametrize("name", ["k64", "m1"])
