@@ -77,6 +77,28 @@ def rate_text(results, scale):
     return number(median(results, "rate") * scale) + (f" ({errors} errors)" if errors else "")
 
 
+def median_text(results, key):
+    return number(median(results, key))
+
+
+def busy_text(results, _):
+    return " / ".join(f"{100 * median(results, key):.0f}" for key in ("server_busy", "busy"))
+
+
+# What is told of each peer besides its rate.
+LATENCIES = {
+    "p50_us": "Median, microseconds",
+    "p99_us": "99th percentile, microseconds",
+    "p999_us": "99.9th percentile, microseconds",
+}
+WHOSE_CPU = "server, and FUSE client where there is one; not the brick"
+COLUMNS = (
+    *((key, what, median_text) for key, what in LATENCIES.items()),
+    ("cpu_us", f"CPU per request, microseconds ({WHOSE_CPU})", median_text),
+    ("busy", f"Percent of a CPU: {WHOSE_CPU} / the asking client", busy_text),
+)
+
+
 def peer_tables(title, unit, rows, scale=1):
     """`rows` is [([label, ...], {peer: [result]})]; its labels' heads are in `title`."""
     if not rows:
@@ -92,16 +114,16 @@ def peer_tables(title, unit, rows, scale=1):
     yield ""
     yield from table([*title, *(f"{TITLES[a]} / {TITLES[b]}" for a, b in ratios)], [
         [*labels, *(f"**{ratio(row, *one):.2f}**" for one in ratios)] for labels, row in rows])
-    for key, what in (("p50_us", "Median, microseconds"), ("p99_us", "99th percentile, microseconds"),
-                      ("cpu_us", "CPU per request, microseconds (server, and FUSE client where "
-                       "there is one; not the brick)")):
-        if key != "cpu_us" and scale != 1:
+    for key, what, text in COLUMNS:
+        if key in LATENCIES and scale != 1:
             continue
         shown = [name for name in names if median(rows[0][1][name], key) is not None]
+        if not shown:
+            continue
         yield f"{what}:"
         yield ""
         yield from table([*title, *(TITLES[name] for name in shown)], [
-            [*labels, *(number(median(row[name], key)) for name in shown)] for labels, row in rows])
+            [*labels, *(text(row[name], key) for name in shown)] for labels, row in rows])
 
 
 # ---- the aims -----------------------------------------------------------------
@@ -159,6 +181,10 @@ def memory_gib():
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
 
 
+def congestion_control():
+    return pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+
+
 def legatus_version(options):
     if not options.usual:
         return "of --program"
@@ -173,10 +199,13 @@ def circumstances(setting, files, cold_size):
         "nothing is pinned to a CPU"
     yield f"- {datetime.date.today()}, {platform.machine()}, {os.cpu_count()} shared cores, " \
         f"{memory_gib():.0f} GiB, Linux {platform.release().split('-')[0]}; {where}"
-    yield f"- rounds: {options.rounds}. Hot: {options.seconds:g} s each, wrk on one thread; " \
+    yield f"- rounds: {options.rounds}. Hot: {options.seconds:g} s each, after 0.2 s that are not " \
+        "counted (connecting, files for the first time); " \
         f"{', '.join(f'{files[size]} files of {size}' for size in options.sizes)}, asked for in " \
         f"turn. Cold: {options.cold_files} files of {cold_size} bytes, each asked for once at 64 " \
         f"connections. Stream: one file of {options.stream_size >> 20} MiB, one connection"
+    yield "- the client is `bench/fetch.c`: one thread, which reads heads and bodies up to 15 KiB and " \
+        f"lets the kernel discard longer ones; TCP congestion control {congestion_control()}"
     yield f"- Legatus {legatus_version(options)}: {options.workers} worker(s) of {threads} threads; " \
         f"{version(['glusterfs', '--version'])}"
     yield f"- uWSGI {version(['uwsgi', '--version'])}: glusterfs plugin, 1 process of {threads} " \

@@ -20,7 +20,7 @@ packages_test=("${packages_demo[@]}" clang libclang-rt-14-dev llvm-14 clang-form
     uwsgi-plugin-python3 nginx-light iproute2 iputils-ping arping iptables openssl attr util-linux libcap2-bin git)
 # What bench/gluster and bench/legion need besides.
 packages_bench=(glusterfs-server glusterfs-client uwsgi-core uwsgi-plugin-glusterfs nginx-light
-    fuse3 wrk media-types python3 procps util-linux keepalived iproute2 iptables)
+    fuse3 media-types python3 procps util-linux keepalived iproute2 iptables)
 
 # Services that come with those packages and that nobody asked to run.
 packages_services=(nginx:nginx-light keepalived:keepalived glusterd:glusterfs-server glustereventsd:glusterfs-server)
