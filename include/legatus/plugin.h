@@ -203,6 +203,9 @@ LG_API void *lg_request_data(const struct lg_request *request);
 LG_API bool lg_request_is_head(const struct lg_request *request);
 /* The option manage-script-name as this request sees it. */
 LG_API bool lg_request_manages_script_name(const struct lg_request *request);
+/* When its head was complete, CLOCK_MONOTONIC in ms: in `fast` that is now, and
+ * costs no reading of the clock. */
+LG_API int64_t lg_request_begun_ms(const struct lg_request *request);
 /* In `fast` only: `handle` will run in `lane` (NULL = the worker's own), and if
  * no answer has begun `timeout_ms` from now (0 = none) the client gets `status`
  * (504, say) while the handler may go on; its answer is then dropped. */

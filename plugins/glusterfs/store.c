@@ -614,7 +614,7 @@ static enum looked look(struct gl_store *store, struct lg_request *request, stru
     const char *path, struct found *ret_found)
 {
     size_t len = strlen(path);
-    int64_t now_ms = gl_now_ms();
+    int64_t now_ms = call->parked ? gl_now_ms() : lg_request_begun_ms(request);
     struct gl_entry *entry = gl_cache_find(store->cache, call->mount->number, path, len);
     enum freshness freshness = entry ? judge(call->mount, entry, now_ms) : STALE;
     if (freshness != STALE) {

@@ -60,6 +60,11 @@ bool lg_request_manages_script_name(const struct lg_request *request)
     return ((const struct lg_exchange *)request)->worker->options.manage_script_name;
 }
 
+int64_t lg_request_begun_ms(const struct lg_request *request)
+{
+    return (int64_t)(((const struct lg_exchange *)request)->begun_us / 1000);
+}
+
 void lg_request_lane(
     struct lg_request *request, struct lg_lane *lane, unsigned timeout_ms, int status)
 {

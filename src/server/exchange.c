@@ -252,7 +252,7 @@ void lg_exchange_dispatch(struct lg_exchange *ex)
         ex->uri = lg_request_get(&ex->request, LG_SLICE("PATH_INFO"));
     if (!ex->uri.ptr)
         ex->uri = LG_SLICE("-");
-    ex->begun_us = uv_hrtime() / 1000;
+    ex->begun_us = lg_worker_clock_us(ex->worker);
     if (!ex->handler) {
         lg_log(LG_LOG_WARN, "server", "no handler for modifier1 %u (asked through %s): 500",
             modifier1, lg_conn_listener(ex->conn)->address);
@@ -306,7 +306,7 @@ static void account(struct lg_exchange *ex, enum lg_level level, const char *why
 {
     const struct lg_server_options *options = &ex->worker->options;
     struct lg_shm_worker *slot = ex->worker->setup->slot;
-    uint64_t took_us = ex->begun_us ? uv_hrtime() / 1000 - ex->begun_us : 0;
+    uint64_t took_us = ex->begun_us ? lg_worker_read_clock_us(ex->worker) - ex->begun_us : 0;
     int status = ex->status_sent;
     size_t class = why || status < 100 || status > 599 ? 0 : (size_t)status / 100;
 

@@ -75,6 +75,7 @@ struct lg_worker {
     const struct lg_handler *handlers[256];
     void *handler_states[256];
     struct lg_http_date date;
+    uint64_t clock_us; /* as last read since the loop woke; 0 = not yet */
 };
 
 #define LG_READ_BUFFER ((size_t)65536)
@@ -86,6 +87,11 @@ int lg_server_options_read(
 /* Any thread. Never fails: the node is the caller's. */
 void lg_worker_post(struct lg_worker *worker, struct lg_post *post);
 uint64_t lg_worker_now_ms(const struct lg_worker *worker); /* the loop's, monotonic */
+/* Finer, monotonic too: reads the clock anew. */
+uint64_t lg_worker_read_clock_us(struct lg_worker *worker);
+/* As it was last read, if it was since the loop woke: with many requests at hand
+ * the end of one is the beginning of the next, and one reading does for both. */
+uint64_t lg_worker_clock_us(struct lg_worker *worker);
 /* "Sat, 21 Nov 2026 22:41:00 GMT", for this second. */
 struct lg_slice lg_worker_date(struct lg_worker *worker);
 /* A connection is gone; the drain may be over. */

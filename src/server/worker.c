@@ -99,6 +99,17 @@ uint64_t lg_worker_now_ms(const struct lg_worker *worker)
     return uv_now(&worker->loop);
 }
 
+uint64_t lg_worker_read_clock_us(struct lg_worker *worker)
+{
+    worker->clock_us = uv_hrtime() / 1000;
+    return worker->clock_us;
+}
+
+uint64_t lg_worker_clock_us(struct lg_worker *worker)
+{
+    return worker->clock_us ? worker->clock_us : lg_worker_read_clock_us(worker);
+}
+
 struct lg_slice lg_worker_date(struct lg_worker *worker)
 {
     return lg_http_date_at(&worker->date, (int64_t)time(NULL));
@@ -302,6 +313,7 @@ static void before_sleep(uv_prepare_t *prepare)
     struct lg_worker *worker = prepare->data;
     struct lg_shm_worker *slot = worker->setup->slot;
     lg_conn_flush_all(worker);
+    worker->clock_us = 0;
     atomic_store_explicit(&slot->connections, worker->conn_count, memory_order_relaxed);
     atomic_store_explicit(&slot->queued, lg_pool_waiting(worker->pool), memory_order_relaxed);
 }
