@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/checks.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -134,6 +135,17 @@ static pid_t reap(pid_t pid)
     return reaped;
 }
 
+/* Until the command says that it runs. One that is ended before is no orphan. */
+static void wait_output(struct lg_outputs *outputs)
+{
+    struct pollfd polls[LG_OUTPUTS_MAX];
+    size_t count = lg_outputs_poll(outputs, polls, LG_OUTPUTS_MAX);
+    assert_int_equal(count, 1);
+    assert_int_equal(poll(polls, count, 10000), 1);
+    assert_int_equal(polls[0].revents, POLLIN);
+    lg_outputs_drain(outputs);
+}
+
 /* SIGKILL does not end what hangs in the kernel. Here it is an orphan that nobody reaps. */
 static void a_command_that_stays_is_not_joined_by_another(void **state)
 {
@@ -142,7 +154,7 @@ static void a_command_that_stays_is_not_joined_by_another(void **state)
     struct lg_legion_plan plan = {.check_count = 1};
     struct lg_hook_env env = {.legion = "x"};
     plan.checks[0] = good("cmd:sleep 60 every 100ms timeout 100ms fall 3");
-    plan.checks[0].argument = LG_SLICE("exec sleep 60");
+    plan.checks[0].argument = LG_SLICE("echo; exec sleep 60");
     lg_outputs_init(&outputs);
     struct lg_checks checks = {.outputs = &outputs, .legion = "x"};
     struct lg_check *check = &checks.all[0];
@@ -151,7 +163,7 @@ static void a_command_that_stays_is_not_joined_by_another(void **state)
     lg_checks_tick(&checks, &env, 1000);
     pid_t first = check->pid;
     assert_true(first > 0);
-    usleep(50000); /* its shell is there */
+    wait_output(&outputs);
     lg_checks_tick(&checks, &env, 1100);
     assert_true(check->timed_out);
     assert_true(lg_checks_reaped(&checks, reap(first), SIGKILL));
@@ -167,9 +179,10 @@ static void a_command_that_stays_is_not_joined_by_another(void **state)
     assert_int_equal(check->state.verdict, LG_CHECK_UNWELL);
     assert_int_equal(check->pid, 0);
     (void)reap(-1);
+    lg_outputs_drain(&outputs);          /* its end */
     lg_checks_tick(&checks, &env, 1400); /* now it has gone */
     assert_true(check->pid > 0);
-    usleep(50000);
+    wait_output(&outputs);
     lg_checks_tick(&checks, &env, 1500);
     assert_true(lg_checks_reaped(&checks, reap(check->pid), SIGKILL));
     lg_checks_tick(&checks, &env, 61499);
