@@ -219,7 +219,7 @@ class Legion:
             raise self.lament(error) from None
 
     def lament(self, error):
-        log = (self.folder / "0/log").read_text(errors="replace").splitlines()[-3:]
+        log = (self.folder / "0/log").read_text(errors="replace").splitlines()[-20:]
         return TimeoutError("\n".join(
             [f"{type(self).__name__}: {error}", *map(str, self.lines()[-6:]), *log]))
 
