@@ -3,12 +3,15 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/checks.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -196,6 +199,52 @@ static void a_command_that_stays_is_not_joined_by_another(void **state)
     lg_outputs_close(&outputs);
 }
 
+/* ---- What a command has of ours ------------------------------------------------------ */
+
+/* What /proc says of `pid`'s only child, 0 = it has none. */
+static pid_t child_of(pid_t pid)
+{
+    char path[64], text[32] = "";
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    if (!fgets(text, sizeof text, file))
+        text[0] = 0;
+    assert_int_equal(fclose(file), 0);
+    return (pid_t)strtol(text, NULL, 10);
+}
+
+/* A killed shell is waited for by nobody: it must at no time have had our sockets, or
+ * the next of us could not bind their addresses. */
+static void a_shell_never_has_our_files(void **state)
+{
+    (void)state;
+    const struct lg_hook_env env = {.legion = "x"};
+    int seen = 0, files = 0;
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100); /* a number no shell opens */
+    assert_true(fd >= 100);
+    for (int i = 0; i < 300; i++) {
+        pid_t leader, shell = 0;
+        assert_int_equal(lg_hook_spawn("exit 3", &env, -1, &leader), 0);
+        int status;
+        pid_t reaped = 0;
+        while ((reaped = waitpid(leader, &status, WNOHANG)) == 0) { /* it ends */
+            char path[64];
+            if (!shell)
+                shell = child_of(leader);
+            seen += shell > 0;
+            snprintf(path, sizeof path, "/proc/%d/fd/%d", shell, fd);
+            files += shell > 0 && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+        }
+        assert_int_equal(reaped, leader);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    }
+    assert_true(seen > 0);
+    assert_int_equal(files, 0);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +252,7 @@ int main(void)
         cmocka_unit_test(faults),
         cmocka_unit_test(verdicts),
         cmocka_unit_test(a_command_that_stays_is_not_joined_by_another),
+        cmocka_unit_test(a_shell_never_has_our_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
