@@ -1,8 +1,8 @@
 """The legions that are measured side by side: how nodes of each are configured,
 started, killed and stopped, and what their hooks told.
 
-Every program runs the same little script as its hook: it appends the time, the node
-and what became of it to the legion's story.
+Every program runs the same little script as its hook: it appends the time, the node,
+what became of it, and when the script began (clock ticks) to the legion's story.
 SPDX-License-Identifier: Apache-2.0
 """
 
@@ -16,7 +16,10 @@ import time
 
 TELL = """\
 #!/bin/sh
-echo "$(date +%s.%N) $1 $2" >>{story}
+now=$(date +%s.%N) told="$1 $2"
+read -r stat </proc/$$/stat
+set -- $stat
+echo "$now $told ${{22}}" >>{story}
 """
 
 LEGATUS_INI = """\
@@ -147,7 +150,7 @@ class Legion:
 
     def start_all(self):
         """Node 0 a little before the others: keepalived runs the hooks of two changes that
-        come close together at once, and the later one may write first."""
+        come within a clock tick at once, and nothing tells which was the first."""
         for number in range(self.count):
             self.start(number)
             time.sleep(0.03)
@@ -184,10 +187,18 @@ class Legion:
     # -- the story --------------------------------------------------------------------------
 
     def lines(self):
-        """(time, node, "lord" or "unlord" or "killed"), in the order of time."""
+        """(time, node, "lord" or "unlord" or "killed"), in the order of time. keepalived
+        waits for no hook: one that wrote after a later one of its node had counts as just
+        before that, or a slow machine would turn the story round."""
         words = [line.split() for line in self.story.read_text().splitlines()]
-        told = [(float(when), int(node), what) for when, node, what in words if what]
-        return sorted([*told, *((when, node, "killed") for when, node in self.gone)])
+        told, later = [], {}
+        for _, when, node, what in sorted(
+                ((int(began), float(when), int(node), what) for when, node, what, began in words),
+                reverse=True):
+            later[node] = min(when, later.get(node, when))
+            told.insert(0, (later[node], node, what))
+        gone = [(when, node, "killed") for when, node in self.gone]
+        return sorted([*told, *gone], key=lambda line: line[0])
 
     def lords(self):
         lords = set()
@@ -208,7 +219,7 @@ class Legion:
             raise self.lament(error) from None
 
     def lament(self, error):
-        log = (self.folder / "0/log").read_text(errors="replace").splitlines()[-3:]
+        log = (self.folder / "0/log").read_text(errors="replace").splitlines()[-20:]
         return TimeoutError("\n".join(
             [f"{type(self).__name__}: {error}", *map(str, self.lines()[-6:]), *log]))
 

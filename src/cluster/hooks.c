@@ -70,9 +70,9 @@ static void end_group(int signal_number)
     kill(0, SIGKILL);
 }
 
-static _Noreturn void run_shell(const char *command, const struct lg_hook_env *env, int out_fd)
+/* What a hook has: not our sockets, which a successor of ours may want to bind. */
+static void set_streams(int out_fd)
 {
-    reset_signals();
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd >= 0)
         dup2(null_fd, STDIN_FILENO);
@@ -81,6 +81,11 @@ static _Noreturn void run_shell(const char *command, const struct lg_hook_env *e
         dup2(out_fd, STDERR_FILENO);
     }
     close_range(STDERR_FILENO + 1, ~0U, 0);
+}
+
+static _Noreturn void run_shell(const char *command, const struct lg_hook_env *env)
+{
+    reset_signals();
     set_environment(env);
     execl("/bin/sh", "sh", "-c", command, (char *)NULL);
     _exit(EXEC_FAILED);
@@ -117,11 +122,12 @@ static _Noreturn void run_child(const char *command, const struct lg_hook_env *e
     prctl(PR_SET_PDEATHSIG, parent_died);
     if (getppid() != parent)
         _exit(EXEC_FAILED);
+    set_streams(out_fd); /* our end is waited for, that of a killed shell is not */
     pid_t shell = fork();
     if (shell < 0)
         _exit(EXEC_FAILED);
     if (shell == 0)
-        run_shell(command, env, out_fd);
+        run_shell(command, env);
     close_range(0, ~0U, 0);
     end_like(shell);
 }

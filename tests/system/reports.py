@@ -56,7 +56,8 @@ def is_theirs(report):
 def reports(log):
     """Those of a log that are to be answered for."""
     found = []
-    for part in re.findall(r"^={18}\n(WARNING: ThreadSanitizer.*?)\n={18}$", log, re.M | re.S):
+    # One may begin before another process's has ended, and be cut off by the end of its own.
+    for part in re.findall(r"^={18}\n(WARNING: ThreadSanitizer.*?)(?=\n={18}$|\Z)", log, re.M | re.S):
         if not is_theirs(part):
             found.append(part)
     for mark in ("AddressSanitizer", "LeakSanitizer", "runtime error:"):

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -32,6 +33,20 @@ def test_time_with_a_lord_is_summed_as_it_was_told(bench):
     told = Told((1, 0, "lord"), (12, 0, "unlord"), (13, 1, "lord"), (16, 0, "lord"), (18, 1, "unlord"))
     assert bench.standing(told, 10, 20) == {"some": 0.9, "two": 0.2, "moves": 2}
     assert bench.standing(Told(), 10, 20) == {"some": 0, "two": 0, "moves": 0}
+
+
+def test_a_hook_that_is_late_turns_no_story_round(bench, tmp_path):
+    legion = bench.legions.Legion(tmp_path, None, 3, 0.1, 0.3)
+    subprocess.run([legion.tell, "1", "lord"], check=True, timeout=10)
+    with subprocess.Popen(["sh", "-c", f"read go; exec {legion.tell} 0 unlord"],
+                          stdin=subprocess.PIPE) as late:
+        time.sleep(0.05)  # more than the ticks they are told apart by
+        subprocess.run([legion.tell, "0", "lord"], check=True, timeout=10)
+        assert legion.lords() == {0, 1}
+        late.communicate(b"go\n", timeout=10)
+    assert [line[1:] for line in legion.lines()] == [(1, "lord"), (0, "unlord"), (0, "lord")]
+    subprocess.run([legion.tell, "1", "unlord"], check=True, timeout=10)
+    assert legion.lords() == {0} and legion.lines() == sorted(legion.lines(), key=lambda line: line[0])
 
 
 def test_what_missed_its_aim_is_said(bench):

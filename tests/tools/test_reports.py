@@ -57,6 +57,14 @@ def test_each_report_counts():
     assert len(reports(log)) == 1
 
 
+def test_a_report_that_was_cut_off_counts():
+    report = RACE.format(INTERCEPTED, OURS, INTERCEPTED, THEIRS)
+    assert len(reports(report[: report.index("\n\n  Location")])) == 1
+    assert len(reports(report[: report.index("\n\nSUMMARY")] + "\n" + report)) == 2
+    theirs = RACE.format(INTERCEPTED, THEIRS, INTERCEPTED, GFAPI)
+    assert reports(theirs[: theirs.index("\n\nSUMMARY")] + "\n" + theirs) == []
+
+
 def test_the_others_count_always():
     assert reports("==1==ERROR: AddressSanitizer: heap-use-after-free\n")
     assert reports("x.c:1: runtime error: signed integer overflow\n")
