@@ -176,6 +176,14 @@ static void reload(struct loop *loop)
 
 /* ---- The loop ------------------------------------------------------------------------------- */
 
+static bool has_undone(const struct lg_cluster *cluster)
+{
+    bool undone = false;
+    for (size_t i = 0; i < cluster->count; i++)
+        undone = undone || cluster->nodes[i].undone_epoch;
+    return undone;
+}
+
 static bool finished(const struct lg_cluster *cluster)
 {
     for (size_t i = 0; i < cluster->count; i++)
@@ -293,7 +301,7 @@ int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
             goto out;
         }
     if (finished(cluster))
-        status = 0;
+        status = has_undone(cluster) ? 1 : 0; /* then the master runs the unlord hooks */
     else
         lg_log(LG_LOG_WARN, "legion", "stopped at once: hooks were left out");
 out:
