@@ -541,6 +541,25 @@ def test_a_part_of_a_distributed_volume_that_is_away(closing, glusterd):
     wait_for("404 again", lambda: web.status("/d/none") == 404, 5)
 
 
+def test_a_root_that_may_not_be_read_hides_no_404(closing, glusterd):
+    """Whether all parts are there cannot be asked then."""
+    glusterd.create("shy", parts=2)
+    client = closing(Client("shy", "tcp", glusterd.address, 24007))
+    client.mkdir("/d")
+    client.write("/d/f", 0, "f")
+    lines = [mount(f"{glusterd.address}:0", "shy"), "glusterfs-autoindex = 1", "uid = 65534", "gid = 65534"]
+    early = closing(Serving(lines))
+    early.connected()
+    assert early.status("/d/none") == 404
+    client.chmod("/", 0o711)
+    late = closing(Serving(lines))
+    late.connected()
+    for web in (early, late):
+        web.wait_status("/", 403, 3)
+        assert web.status("/d/") == web.status("/d/f") == 200
+        assert web.status("/d/missing") == web.status("/missing") == 404
+
+
 def profiled(glusterd, volume, call):
     """How often the bricks were called so since the last time this was asked."""
     text = glusterd.cli("volume", "profile", volume, "info", "incremental")
