@@ -516,8 +516,8 @@ def test_a_part_of_a_distributed_volume_that_is_away(closing, glusterd):
     names = [f"f{i}" for i in range(30)]
     for name in names:
         client.write(f"/d/{name}", 0, name)
-    web = closing(Serving([mount(f"{glusterd.address}:0", "spread"), "glusterfs-autoindex = 1"]))
-    web.connected()
+    web = serve_counted(glusterd, "glusterfs-autoindex = 1", mount=mount(f"{glusterd.address}:0", "spread"))
+    closing(web)
 
     def listing():
         page = json.loads(web.fetch("/d/?format=json")[2])
@@ -533,6 +533,9 @@ def test_a_part_of_a_distributed_volume_that_is_away(closing, glusterd):
     assert not complete and 0 < count < 30
     assert b"Names may be missing" in web.fetch("/d/")[2]
     time.sleep(1.1)  # what was seen before may be shown for so long
+    doubts = counters(web)["flushes"]
+    assert web.status("/d/nothing") == 503  # and bricks may have changes to tell that nobody hears
+    assert counters(web)["flushes"] > doubts
     found = [web.status(f"/d/{name}") for name in names]
     assert (found.count(200), found.count(503)) == (count, 30 - count)
     web.wait_log('a part of volume "spread" is away')
