@@ -393,7 +393,7 @@ int gl_access(struct gl_session *session, const struct gl_node *node);
 /* ---- health.c: any thread but the loop --------------------------------------------------- */
 
 /* What gfapi says of a part that is away is ENOENT, as of a file that is none: this is
- * the errno of what may lie there. 503; says nothing about the volume as a whole. */
+ * the errno of what may lie there. 503; the volume is not away for it. */
 #define GL_EPART EREMOTEIO
 
 /* Asks a brick. 0, or the errno of a volume that cannot serve. */

@@ -29,27 +29,41 @@ int gl_health_look(struct gl_session *session)
     }
 }
 
+/* 0; or an errno, EIO where the answer cannot be read. */
+static int count_parts(
+    struct gl_session *session, glfs_object_t *directory, unsigned *ret_here, unsigned *ret_all)
+{
+    char *text = malloc(PATHINFO_SIZE);
+    if (!text)
+        return ENOMEM;
+    errno = 0;
+    int len =
+        glfs_h_getxattrs(session->fs, directory, "glusterfs.pathinfo", text, PATHINFO_SIZE - 1);
+    int err = len < 0 && errno ? errno : EIO;
+    text[len > 0 ? len : 0] = '\0';
+    if (gl_parts_read(text, ret_here, ret_all) == 0)
+        err = 0;
+    free(text);
+    if (!err)
+        atomic_store(&session->parts, *ret_all);
+    return err;
+}
+
 bool gl_health_is_whole(struct gl_session *session, glfs_object_t *directory)
 {
     unsigned here = 0, all = 0;
-    char *text = malloc(PATHINFO_SIZE);
-    if (!text)
-        return false;
-    int len =
-        glfs_h_getxattrs(session->fs, directory, "glusterfs.pathinfo", text, PATHINFO_SIZE - 1);
-    text[len > 0 ? len : 0] = '\0';
-    int err = gl_parts_read(text, &here, &all);
-    free(text);
-    if (err)
-        return false;
-    atomic_store(&session->parts, all);
-    return here == all;
+    return count_parts(session, directory, &here, &all) == 0 && here == all;
 }
 
 int gl_health_absent(struct gl_session *session)
 {
     struct gl_mount *mount = session->dirs.mount;
-    if (atomic_load(&session->parts) <= 1 || gl_health_is_whole(session, session->root))
+    unsigned here = 0, all = 0;
+    if (atomic_load(&session->parts) <= 1)
+        return ENOENT;
+    int err = count_parts(session, session->root, &here, &all);
+    /* Who may not read the root is told nothing: not every 404 is to be a 503. */
+    if (err == EACCES || err == EPERM || (!err && here == all))
         return ENOENT;
     lg_log_limited(&mount->partial, LG_LOG_WARN, GL_ROOM,
         "a part of volume \"%s\" is away: what may lie there is 503", mount->options->volume);

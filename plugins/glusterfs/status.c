@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define SAY_AGAIN_MS   10000
-#define FLUSH_AGAIN_MS 1000 /* for errors that may be one file's own */
+#define FLUSH_AGAIN_MS 1000 /* for errors that may be one file's own, or go on for long */
 
 int gl_status(int error)
 {
@@ -75,17 +75,18 @@ void gl_mount_note(struct gl_mount *mount, int error)
 {
     int status = gl_status(error);
     int64_t now_ms = gl_now_ms();
-    if (error == ESTALE || error == GL_EPART)
+    if (error == ESTALE)
         return;
     int64_t flushed_ms = atomic_load(&mount->flushed_ms);
-    bool own = error == EIO || status == 500;
+    bool own = error == EIO || error == GL_EPART || status == 500;
     if (error && (status == 503 || status == 500) &&
         (!own || now_ms - flushed_ms > FLUSH_AGAIN_MS)) {
         atomic_store(&mount->flushed_ms, now_ms);
         gl_mount_flush(mount);
     }
-    /* EIO may be one file's split brain or one bad disk: no sign for the volume. */
-    if (error == EIO)
+    /* EIO may be one file's split brain or one bad disk, and a part is not the volume:
+     * no sign that it is away. */
+    if (error == EIO || error == GL_EPART)
         return;
     if (error && status == 503) {
         note_away(mount, error);

@@ -516,8 +516,8 @@ def test_a_part_of_a_distributed_volume_that_is_away(closing, glusterd):
     names = [f"f{i}" for i in range(30)]
     for name in names:
         client.write(f"/d/{name}", 0, name)
-    web = closing(Serving([mount(f"{glusterd.address}:0", "spread"), "glusterfs-autoindex = 1"]))
-    web.connected()
+    web = serve_counted(glusterd, "glusterfs-autoindex = 1", mount=mount(f"{glusterd.address}:0", "spread"))
+    closing(web)
 
     def listing():
         page = json.loads(web.fetch("/d/?format=json")[2])
@@ -533,12 +533,34 @@ def test_a_part_of_a_distributed_volume_that_is_away(closing, glusterd):
     assert not complete and 0 < count < 30
     assert b"Names may be missing" in web.fetch("/d/")[2]
     time.sleep(1.1)  # what was seen before may be shown for so long
+    doubts = counters(web)["flushes"]
+    assert web.status("/d/nothing") == 503  # and bricks may have changes to tell that nobody hears
+    assert counters(web)["flushes"] > doubts
     found = [web.status(f"/d/{name}") for name in names]
     assert (found.count(200), found.count(503)) == (count, 30 - count)
     web.wait_log('a part of volume "spread" is away')
     glusterd.start_volume("spread", 2)
     wait_for("the whole volume", whole, 20)
     wait_for("404 again", lambda: web.status("/d/none") == 404, 5)
+
+
+def test_a_root_that_may_not_be_read_hides_no_404(closing, glusterd):
+    """Whether all parts are there cannot be asked then."""
+    glusterd.create("shy", parts=2)
+    client = closing(Client("shy", "tcp", glusterd.address, 24007))
+    client.mkdir("/d")
+    client.write("/d/f", 0, "f")
+    lines = [mount(f"{glusterd.address}:0", "shy"), "glusterfs-autoindex = 1", "uid = 65534", "gid = 65534"]
+    early = closing(Serving(lines))
+    early.connected()
+    assert early.status("/d/none") == 404
+    client.chmod("/", 0o711)
+    late = closing(Serving(lines))
+    late.connected()
+    for web in (early, late):
+        web.wait_status("/", 403, 3)
+        assert web.status("/d/") == web.status("/d/f") == 200
+        assert web.status("/d/missing") == web.status("/missing") == 404
 
 
 def profiled(glusterd, volume, call):
