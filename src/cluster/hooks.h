@@ -92,6 +92,7 @@ struct lg_runner {
     int left_status;
     int64_t left_until_ms; /* CLOCK_BOOTTIME; then we go on nevertheless */
     bool timed_out;
+    bool ended;   /* the running hook, by us: all of its group has to go */
     bool killed;  /* no further hook of this phase */
     bool hurried; /* those that follow have LG_HURRIED_MS each */
     bool failed;  /* any of them */
@@ -103,7 +104,7 @@ bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms);
 /* Of a killed hook, is the last process gone, or waited for long enough? */
 bool lg_runner_left(struct lg_runner *runner, int64_t now_ms);
 /* Ends the running hook and its whole group, and the phase with it; lg_runner_reaped
- * follows. */
+ * follows, and lg_runner_left where some of it stay. */
 void lg_runner_kill(struct lg_runner *runner);
 /* The same, but of unlord hooks only the running one: the lease is over, and one of
  * those behind it may be what takes the address away. */
