@@ -163,7 +163,11 @@ bool lg_hook_is_gone(pid_t group)
 
 int64_t lg_hook_patience_ms(const struct lg_cluster_plan *plan, int64_t left_ms)
 {
-    int64_t ms = plan->tolerance_ms / 8 > left_ms / 3 ? plan->tolerance_ms / 8 : left_ms / 3;
+    /* 3/8 of the grace for unlord hooks, be it the default or shorter. */
+    int64_t ms = plan->tolerance_ms / 8;
+    if (plan->unlord_grace_ms && plan->unlord_grace_ms * 3 / 8 < ms)
+        ms = plan->unlord_grace_ms * 3 / 8;
+    ms = left_ms / 3 > ms ? left_ms / 3 : ms;
     return ms < PATIENCE_MIN_MS ? PATIENCE_MIN_MS : ms > PATIENCE_MAX_MS ? PATIENCE_MAX_MS : ms;
 }
 

@@ -57,10 +57,28 @@ static void what_a_hurried_hook_leaves_is_not_waited_for(void **state)
     lg_outputs_close(&outputs);
 }
 
+/* Of the time before others may be Lord the unlord hooks get more than half. */
+static void patience_leaves_time_to_undo(void **state)
+{
+    (void)state;
+    struct lg_cluster_plan plan = {.tolerance_ms = 3000}; /* grace: a third, by default */
+    assert_int_equal(lg_hook_patience_ms(&plan, 0), 375);
+    assert_int_equal(lg_hook_patience_ms(&plan, -5000), 375); /* a lease that is over */
+    assert_int_equal(lg_hook_patience_ms(&plan, 2400), 800);
+    assert_int_equal(lg_hook_patience_ms(&plan, INT64_MAX), 1000);
+    plan.unlord_grace_ms = 400;
+    assert_int_equal(lg_hook_patience_ms(&plan, 400), 150);
+    plan.unlord_grace_ms = 1500;
+    assert_int_equal(lg_hook_patience_ms(&plan, 0), 375);
+    plan.unlord_grace_ms = 1;
+    assert_int_equal(lg_hook_patience_ms(&plan, 0), 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_hurried_hook_leaves_is_not_waited_for),
+        cmocka_unit_test(patience_leaves_time_to_undo),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
