@@ -63,7 +63,8 @@ void lg_hook_end(pid_t group);
 bool lg_hook_is_gone(pid_t group);
 void lg_hook_say_hangs(const char *legion, pid_t group);
 /* How long to wait for one that was killed, when the lease is known to last for
- * `left_ms`: what hangs in the kernel must not keep the unlord hooks from being in time. */
+ * `left_ms`: what hangs in the kernel must not keep the unlord hooks from being in time,
+ * whose legion-unlord-grace bounds it. */
 int64_t lg_hook_patience_ms(const struct lg_cluster_plan *plan, int64_t left_ms);
 /* "exit status 3", "signal 9" of a wait status. */
 const char *lg_hook_status_text(int status, char text[64]);
