@@ -169,20 +169,34 @@ void lg_cluster_free(struct lg_cluster *cluster)
 
 /* ---- Rescue ------------------------------------------------------------------------------ */
 
-/* Waits for a child that may outlive its time. */
-static int wait_bounded(pid_t pid, int64_t timeout_ms)
+/* The master reaps it meanwhile. Where the lease has long to go, so have we. */
+static void wait_gone(
+    const struct lg_cluster_plan *plan, const char *legion, pid_t group, int64_t lease_until_ms)
+{
+    int64_t now_ms = lg_node_now_ms();
+    int64_t until_ms = now_ms + lg_hook_patience_ms(plan, lease_until_ms - now_ms);
+    while (!lg_hook_is_gone(group) && lg_node_now_ms() < until_ms)
+        (void)poll(NULL, 0, 1);
+    if (!lg_hook_is_gone(group))
+        lg_hook_say_hangs(legion, group);
+}
+
+/* Waits for a hook that may outlive its time, as legion-hook-timeout has it. */
+static int wait_bounded(const struct lg_cluster_plan *plan, const char *legion, pid_t pid)
 {
     int status = 0;
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-    int wait_ms = timeout_ms < INT32_MAX ? (int)timeout_ms : INT32_MAX;
+    int wait_ms = plan->hook_timeout_ms < INT32_MAX ? (int)plan->hook_timeout_ms : INT32_MAX;
     int ready;
     do
         ready = fd < 0 ? 0 : poll(&poll_fd, 1, wait_ms);
     while (ready < 0 && errno == EINTR);
     if (ready <= 0)
-        kill(-pid, SIGKILL);
+        lg_hook_end(pid);
     waitpid(pid, &status, 0);
+    if (ready <= 0)
+        wait_gone(plan, legion, pid, 0);
     if (fd >= 0)
         close(fd);
     return status;
@@ -205,7 +219,7 @@ static bool undo(const struct lg_cluster_plan *plan, const struct lg_legion_plan
         }
         int status = lg_hook_spawn(hook->argument, env, -1, NULL, &pid)
                          ? -1
-                         : wait_bounded(pid, plan->hook_timeout_ms);
+                         : wait_bounded(plan, legion->name, pid);
         char text[64];
         if (status != 0)
             lg_log(LG_LOG_ERROR, "legion", "%s: the unlord hook \"%s\" %s", legion->name,
@@ -248,18 +262,6 @@ static pid_t end_hook(struct lg_shm *shm, unsigned index)
         return 0;
     lg_hook_end(group);
     return group;
-}
-
-/* The master reaps it meanwhile. Where the lease has long to go, so have we. */
-static void wait_gone(
-    const struct lg_cluster_plan *plan, const char *legion, pid_t group, int64_t lease_until_ms)
-{
-    int64_t now_ms = lg_node_now_ms();
-    int64_t until_ms = now_ms + lg_hook_patience_ms(plan, lease_until_ms - now_ms);
-    while (!lg_hook_is_gone(group) && lg_node_now_ms() < until_ms)
-        (void)poll(NULL, 0, 1);
-    if (!lg_hook_is_gone(group))
-        lg_hook_say_hangs(legion, group);
 }
 
 static pid_t undo_apart(const struct lg_cluster_plan *plan, const struct lg_legion_plan *legion,

@@ -169,7 +169,11 @@ bool lg_hook_is_gone(pid_t group)
 
 int64_t lg_hook_patience_ms(const struct lg_cluster_plan *plan, int64_t left_ms)
 {
-    int64_t ms = plan->tolerance_ms / 8 > left_ms / 3 ? plan->tolerance_ms / 8 : left_ms / 3;
+    /* 3/8 of the grace for unlord hooks, be it the default or shorter. */
+    int64_t ms = plan->tolerance_ms / 8;
+    if (plan->unlord_grace_ms && plan->unlord_grace_ms * 3 / 8 < ms)
+        ms = plan->unlord_grace_ms * 3 / 8;
+    ms = left_ms / 3 > ms ? left_ms / 3 : ms;
     return ms < PATIENCE_MIN_MS ? PATIENCE_MIN_MS : ms > PATIENCE_MAX_MS ? PATIENCE_MAX_MS : ms;
 }
 
@@ -256,7 +260,7 @@ static bool spawn(struct lg_runner *runner, const struct lg_hook *hook, int64_t 
         runner->failed = true;
         return false;
     }
-    runner->timed_out = false;
+    runner->timed_out = runner->ended = false;
     bool is_short = runner->hurried && runner->timeout_ms > LG_HURRIED_MS;
     runner->deadline_ms = now_ms + (is_short ? LG_HURRIED_MS : runner->timeout_ms);
     return true;
@@ -307,13 +311,13 @@ static bool go_on(struct lg_runner *runner, int status, int64_t now_ms)
 }
 
 /* Who leads the group is the first to go when all of it is killed; what another one
- * writes at that moment must not come after what the next hook undoes. */
+ * writes at that moment must not come after what the next hook undoes. What a hook that
+ * ended by itself leaves behind is meant to stay. */
 bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms)
 {
     pid_t group = runner->pid;
-    bool was_killed = runner->killed || runner->hurried || runner->timed_out;
     runner->pid = 0;
-    if (!was_killed || lg_hook_is_gone(group))
+    if (!runner->ended || lg_hook_is_gone(group))
         return go_on(runner, status, now_ms);
     runner->left = group;
     runner->left_status = status;
@@ -334,11 +338,18 @@ bool lg_runner_left(struct lg_runner *runner, int64_t now_ms)
     return go_on(runner, runner->left_status, now_ms);
 }
 
+static void end_running(struct lg_runner *runner)
+{
+    if (runner->pid <= 0)
+        return;
+    runner->ended = true;
+    lg_hook_end(runner->pid);
+}
+
 void lg_runner_kill(struct lg_runner *runner)
 {
     runner->killed = true;
-    if (runner->pid > 0)
-        lg_hook_end(runner->pid);
+    end_running(runner);
 }
 
 void lg_runner_hurry(struct lg_runner *runner)
@@ -348,8 +359,7 @@ void lg_runner_hurry(struct lg_runner *runner)
         return;
     }
     runner->hurried = true;
-    if (runner->pid > 0)
-        lg_hook_end(runner->pid);
+    end_running(runner);
 }
 
 void lg_runner_check(struct lg_runner *runner, int64_t now_ms)
@@ -357,7 +367,7 @@ void lg_runner_check(struct lg_runner *runner, int64_t now_ms)
     if (runner->pid <= 0 || runner->timed_out || now_ms < runner->deadline_ms)
         return;
     runner->timed_out = true;
-    lg_hook_end(runner->pid);
+    end_running(runner);
 }
 
 bool lg_runner_is_busy(const struct lg_runner *runner)

@@ -63,7 +63,8 @@ void lg_hook_end(pid_t group);
 bool lg_hook_is_gone(pid_t group);
 void lg_hook_say_hangs(const char *legion, pid_t group);
 /* How long to wait for one that was killed, when the lease is known to last for
- * `left_ms`: what hangs in the kernel must not keep the unlord hooks from being in time. */
+ * `left_ms`: what hangs in the kernel must not keep the unlord hooks from being in time,
+ * whose legion-unlord-grace bounds it. */
 int64_t lg_hook_patience_ms(const struct lg_cluster_plan *plan, int64_t left_ms);
 /* "exit status 3", "signal 9" of a wait status. */
 const char *lg_hook_status_text(int status, char text[64]);
@@ -92,6 +93,7 @@ struct lg_runner {
     int left_status;
     int64_t left_until_ms; /* CLOCK_BOOTTIME; then we go on nevertheless */
     bool timed_out;
+    bool ended;   /* the running hook, by us: all of its group has to go */
     bool killed;  /* no further hook of this phase */
     bool hurried; /* those that follow have LG_HURRIED_MS each */
     bool failed;  /* any of them */
@@ -103,7 +105,7 @@ bool lg_runner_reaped(struct lg_runner *runner, int status, int64_t now_ms);
 /* Of a killed hook, is the last process gone, or waited for long enough? */
 bool lg_runner_left(struct lg_runner *runner, int64_t now_ms);
 /* Ends the running hook and its whole group, and the phase with it; lg_runner_reaped
- * follows. */
+ * follows, and lg_runner_left where some of it stay. */
 void lg_runner_kill(struct lg_runner *runner);
 /* The same, but of unlord hooks only the running one: the lease is over, and one of
  * those behind it may be what takes the address away. */

@@ -295,9 +295,17 @@ static const char *open_record(
  * no further than here with what the core could not have written: a text without an
  * end, a truth that is neither, a time whose sum with another is none. */
 
-#define TIME_MAX ((int64_t)1 << 53)
+#define TIME_MAX    ((int64_t)1 << 53)
+#define PROMISE_MAX ((int64_t)1 << 40) /* millionths of it are counted */
 
-enum field_kind { FIELD_BOOL, FIELD_TEXT, FIELD_TIME, FIELD_TIME_OR_NEVER, FIELD_TIME_OR_NONE };
+enum field_kind {
+    FIELD_BOOL,
+    FIELD_TEXT,
+    FIELD_PROMISE,
+    FIELD_TIME,
+    FIELD_TIME_OR_NEVER,
+    FIELD_TIME_OR_NONE
+};
 
 struct field {
     enum field_kind kind;
@@ -322,7 +330,7 @@ static const struct field setup_fields[] = {
 };
 
 static const struct field memory_fields[] = {
-    FIELD(TIME, struct lg_legion_memory, promise_ms),
+    FIELD(PROMISE, struct lg_legion_memory, promise_ms),
     FIELD(TIME_OR_NEVER, struct lg_legion_memory, until_ms),
     FIELD(TEXT, struct lg_legion_memory, candidate),
 };
@@ -345,10 +353,10 @@ static const struct field core_fields[] = {
     FIELD(BOOL, struct lg_legion, phases.killing),
     FIELD(TEXT, struct lg_legion, ballot.promise.uuid),
     FIELD(BOOL, struct lg_legion, ballot.promise.own),
-    FIELD(TIME, struct lg_legion, ballot.promise.length_ms),
+    FIELD(PROMISE, struct lg_legion, ballot.promise.length_ms),
     FIELD(TIME, struct lg_legion, ballot.promise.until_ms),
     FIELD(TEXT, struct lg_legion, ballot.voted_for),
-    FIELD(TIME, struct lg_legion, ballot.stored.promise_ms),
+    FIELD(PROMISE, struct lg_legion, ballot.stored.promise_ms),
     FIELD(TIME_OR_NEVER, struct lg_legion, ballot.stored.until_ms),
     FIELD(TEXT, struct lg_legion, ballot.stored.candidate),
     FIELD(TIME, struct lg_legion, ballot.wait_until_ms),
@@ -394,8 +402,8 @@ static const struct field member_fields[] = {
     FIELD(TIME, struct lg_legion_member, seen_ms),
     FIELD(TIME, struct lg_legion_member, seen_s),
     FIELD(BOOL, struct lg_legion_member, safe),
-    FIELD(TIME, struct lg_legion_member, promise_ms),
-    FIELD(TIME, struct lg_legion_member, vote_promise_ms),
+    FIELD(PROMISE, struct lg_legion_member, promise_ms),
+    FIELD(PROMISE, struct lg_legion_member, vote_promise_ms),
     FIELD(TIME_OR_NONE, struct lg_legion_member, answered_ms),
 };
 
@@ -412,6 +420,8 @@ static bool field_ok(const struct field *field, const char *at)
     if (field->kind == FIELD_TEXT)
         return memchr(at, '\0', field->size) != NULL;
     memcpy(&time, at, sizeof time);
+    if (field->kind == FIELD_PROMISE)
+        return time >= 0 && time <= PROMISE_MAX;
     if (field->kind == FIELD_TIME_OR_NEVER && (time == INT64_MAX || time == INT64_MAX / 2))
         return true;
     if (field->kind == FIELD_TIME_OR_NONE && time == INT64_MIN)

@@ -211,7 +211,7 @@ static void reap_one(struct master *master, pid_t pid, int status)
     } else if (pid == master->check_pid) {
         feed(master, lg_reload_checked(master, status));
     } else {
-        /* As process 1 we inherit strangers: reaped without a word. */
+        /* As process 1, or of a legion, we inherit strangers: reaped without a word. */
         if (!lg_alarms_reap(master, pid, status))
             (void)lg_guard_reap_rescue(master, pid, status);
     }

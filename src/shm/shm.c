@@ -32,7 +32,7 @@ struct legion_slot {
     _Atomic uint64_t words[2][WORD_COUNT];
 };
 
-/* What only the master and the legion process write. */
+/* What only the master, the legion process and its hooks' leaders write. */
 struct guarded {
     _Atomic uint32_t worker_end; /* slots from there on were never in use */
     struct legion_slot legions[];

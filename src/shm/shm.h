@@ -1,6 +1,6 @@
 /* What processes share: made by the master before any fork, mapped by all.
  *
- * Every slot has one writer. Worker counters are single words read and written
+ * Every slot has one writer at a time. Worker counters are single words read and written
  * with relaxed atomics; a legion's state is a versioned snapshot whose readers retry a
  * bounded number of times and then answer not-Lord. What workers have no business to
  * write, titles above all, they map so that they cannot (lg_shm_only_read).
@@ -137,7 +137,7 @@ int lg_shm_new(unsigned workers, unsigned legions, struct lg_shm **ret_shm) LG_M
 void lg_shm_free(struct lg_shm *shm);
 /* A child that only reads what the master and the legion process write (titles, the
  * workers' end): from here on a write there is a fault, and cannot be allowed again.
- * Its own worker's slot stays as it was. 0 or -LG_E_SYS. */
+ * The workers' slots stay as they were. 0 or -LG_E_SYS. */
 int lg_shm_only_read(struct lg_shm *shm) LG_MUST_USE;
 
 unsigned lg_shm_worker_count(const struct lg_shm *shm);
@@ -166,8 +166,9 @@ void lg_shm_legion_publish(struct lg_shm *shm, unsigned index, const struct lg_s
  * bounded number of tries, or nothing was published yet (*ret_state is garbage then). */
 bool lg_shm_legion_read(struct lg_shm *shm, unsigned index, struct lg_shm_legion *ret_state);
 /* The process group of the hook about the title that runs, 0 = none: written before
- * the hook may act, by the process that leads the group, and read by the master when
- * the legion process has died. May be stale for a moment after the hook's end. */
+ * the hook may act, by the process that leads the group, cleared by the legion process
+ * after the hook's end, and taken by the master when the legion process has died. May be
+ * stale for a moment after the hook's end. */
 _Atomic int32_t *lg_shm_hook_group(struct lg_shm *shm, unsigned index);
 /* What matters of it to who guards a title. */
 struct lg_shm_title {

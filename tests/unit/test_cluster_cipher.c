@@ -223,6 +223,57 @@ static void strangers_bytes_do_not_open(void **state)
     lg_cipher_free(NULL);
 }
 
+/* Sealed by `c`; a packet of nonsense, which may not open, comes before it is opened. */
+static void seal_and_open(struct lg_cipher *c, bool spoilt, char out[96], size_t *ret_len)
+{
+    const struct lg_slice text = LG_SLICE("a text that is longer than a block or two are");
+    static const unsigned char key[LG_CIPHER_AEAD_KEY_SIZE] = "key";
+    const struct lg_aead aead = {.key = key, .nonce = "n", .head = LG_SLICE("head")};
+    char back[128], nonsense[53] = "nonsense";
+    size_t len;
+    if (lg_cipher_is_aead(c)) {
+        assert_int_equal(lg_cipher_seal_aead(c, &aead, text, out, 96), 0);
+        *ret_len = text.len + LG_CIPHER_TAG_SIZE;
+        if (spoilt)
+            assert_int_equal(lg_cipher_open_aead(c, &aead, lg_slice_from(nonsense, sizeof nonsense),
+                                 back, sizeof back),
+                -LG_E_CRYPTO);
+        assert_int_equal(
+            lg_cipher_open_aead(c, &aead, lg_slice_from(out, *ret_len), back, sizeof back), 0);
+    } else {
+        assert_int_equal(lg_cipher_seal(c, text, out, 96, ret_len), 0);
+        if (spoilt)
+            (void)!lg_cipher_open(
+                c, lg_slice_from(nonsense, sizeof nonsense), back, sizeof back, &len);
+        assert_int_equal(
+            lg_cipher_open(c, lg_slice_from(out, *ret_len), back, sizeof back, &len), 0);
+        assert_int_equal(len, text.len);
+    }
+    assert_memory_equal(back, text.ptr, text.len);
+}
+
+static void no_packet_spoils_the_next(void **state)
+{
+    (void)state;
+    const char *const names[] = {"aes-256-cbc", "aes-128-ecb", "aes-128-cfb", "aes-128-cfb8",
+        "aes-256-ofb", "aes-256-ctr", "des-ede3-cbc", "camellia-128-cbc", "aria-128-ctr",
+        "chacha20", "bf-cbc", "rc4", "aes-256-gcm", "chacha20-poly1305"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char first[96], again[96];
+        size_t first_len, again_len;
+        struct lg_cipher *fresh = cipher_of(names[i], "");
+        seal_and_open(fresh, false, first, &first_len);
+        lg_cipher_free(fresh);
+        struct lg_cipher *used = cipher_of(names[i], "");
+        for (int times = 0; times < 3; times++) {
+            seal_and_open(used, true, again, &again_len);
+            assert_int_equal(again_len, first_len);
+            assert_memory_equal(again, first, first_len);
+        }
+        lg_cipher_free(used);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +283,7 @@ int main(void)
         cmocka_unit_test(refusals_say_why),
         cmocka_unit_test(absent_legacy_provider_is_named),
         cmocka_unit_test(strangers_bytes_do_not_open),
+        cmocka_unit_test(no_packet_spoils_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

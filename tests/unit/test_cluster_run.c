@@ -9,6 +9,7 @@
 #include "shm/calls.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -353,6 +355,45 @@ static void master_undoes_what_a_dead_process_held(void **state)
     assert_int_equal(lg_cluster_rescue(rig->nodes[0].conf, rig->nodes[0].shm, pids, 4), 0);
 }
 
+/* As the master, which reaps when it gets round to it. */
+static int reap_slowly(pid_t pid)
+{
+    int status, rescue = -1;
+    pid_t reaped;
+    for (int i = 0; i < WAIT_MS / 50; i++) {
+        while ((reaped = waitpid(-1, &status, WNOHANG)) > 0)
+            rescue = reaped == pid ? status : rescue;
+        if (rescue >= 0)
+            return rescue;
+        pause_ms(50);
+    }
+    fail_msg("the rescue does not end");
+    return -1;
+}
+
+static void what_the_rescue_kills_is_gone_before_it_goes_on(void **state)
+{
+    struct rig *rig = *state;
+    start(rig, 0,
+        LONE HOOKS(
+            "a") "legion-unlord = x cmd:test -e @/once && exit; "
+                 "ps -o pgid= -p $$ | tr -d ' ' >@/once; sleep 60\n"
+                 "legion-unlord = x cmd:kill -s 0 -- -`cat @/once` && echo left >>@/story; :\n"
+                 "legion-tolerance = 2\n"
+                 "legion-hook-timeout = 0.5\n");
+    int pids[4];
+    wait_lord(rig, 0, true);
+    kill(rig->nodes[0].pid, SIGKILL);
+    join(rig, 0);
+    assert_return_code(prctl(PR_SET_CHILD_SUBREAPER, 1), errno);
+    assert_int_equal(lg_cluster_rescue(rig->nodes[0].conf, rig->nodes[0].shm, pids, 4), 1);
+    int status = reap_slowly(pids[0]);
+    assert_return_code(prctl(PR_SET_CHILD_SUBREAPER, 0), errno);
+    assert_int_equal(status, 0);
+    assert_true(strlen(contents(rig, "once")) > 1);
+    assert_null(strstr(contents(rig, "story"), "left"));
+}
+
 static void what_cannot_be_undone_raises_the_alarm(void **state)
 {
     struct rig *rig = *state;
@@ -454,6 +495,8 @@ int main(void)
             slow_hooks_are_ended_with_all_their_children, setup, teardown),
         cmocka_unit_test_setup_teardown(second_signal_stops_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(master_undoes_what_a_dead_process_held, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            what_the_rescue_kills_is_gone_before_it_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_undone_raises_the_alarm, setup, teardown),
         cmocka_unit_test_setup_teardown(ipv6_and_strangers, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_opened_says_why, setup, teardown),
