@@ -23,6 +23,7 @@
  *   upcall.c   what bricks tell about changes: doubts, and whom to trust
  *   cache.c    what was seen at a path, within a bound of memory; pure
  *   fetch.c    a path -> its state, and its bytes where they fit in memory
+ *   memory.c   the memory for bodies on their way, and who waits for some
  *   store.c    the loop's side of cache and fetches: hits, waiters, renewal
  *   file.c     the handler's two doors; directories; the heads of large files
  *   listing.c  the names in a directory
@@ -89,6 +90,21 @@ struct gl_texts {
     size_t count;
 };
 
+/* Waiting for memory. */
+struct gl_thirst {
+    struct gl_thirst *next, **link; /* link NULL = not waiting */
+    struct gl_memory *memory;
+    void (*wake)(struct gl_thirst *thirst);
+};
+
+/* Half of it is for those who need the least to go on with. */
+#define GL_MEMORY_LEAST ((size_t)8 << 10)
+struct gl_memory {
+    size_t limit;       /* bytes */
+    atomic_size_t used; /* by bodies on their way */
+    struct gl_thirst *thirsty, **thirsty_tail;
+};
+
 struct gl_site {
     struct gl_mount_options *mounts;
     size_t mount_count;
@@ -100,8 +116,8 @@ struct gl_site {
     size_t file_max;      /* larger files are streamed; bytes */
     int64_t cache_age_ms; /* how long what was seen holds unless upcalls are trusted */
     enum gl_upcall { GL_UPCALL_AUTO, GL_UPCALL_ON, GL_UPCALL_OFF } upcall;
-    size_t read_ahead;      /* of one large file, bytes */
-    size_t memory;          /* of bodies on their way, bytes per worker */
+    size_t read_ahead; /* of one large file, bytes */
+    struct gl_memory memory;
     pthread_mutex_t making; /* held while a glfs_t is made */
     int files_max;          /* cached files have descriptors below this; set in the worker */
     const char *log;        /* gfapi's own log; NULL = none */
@@ -507,19 +523,15 @@ int gl_store_start(struct gl_site *site, struct lg_worker *worker);
 enum lg_verdict gl_store_ask(
     struct gl_site *site, struct lg_request *request, struct gl_call *call);
 
+/* ---- memory.c ------------------------------------------------------------------------------ */
+
 /* Memory for bodies on their way: any thread takes, in a bound. Half of it is for
  * those who need `size` as the least to go on with, at most GL_MEMORY_LEAST. */
-#define GL_MEMORY_LEAST ((size_t)8 << 10)
 bool gl_memory_take(struct gl_site *site, size_t size, bool least);
 void gl_memory_untake(struct gl_site *site, size_t size); /* at once, unused; any thread */
 /* Loop. */
 void gl_memory_give(struct gl_site *site, size_t size);
 /* Loop: calls wake once when there is room for the least; first come, first served. */
-struct gl_thirst {
-    struct gl_thirst *next, **link; /* link NULL = not waiting */
-    struct gl_store *store;
-    void (*wake)(struct gl_thirst *thirst);
-};
 void gl_memory_wait(struct gl_site *site, struct gl_thirst *thirst);
 void gl_memory_wait_not(struct gl_thirst *thirst);
 

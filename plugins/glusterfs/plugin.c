@@ -202,7 +202,7 @@ static void read_cache(struct lg_plugin_context *context, struct gl_site *site)
     site->file_max = (size_t)lg_option_number(context, "glusterfs-cache-file-max");
     site->cache_age_ms = lg_option_number(context, "glusterfs-cache-age");
     site->read_ahead = (size_t)lg_option_number(context, "glusterfs-read-ahead");
-    site->memory = (size_t)lg_option_number(context, "glusterfs-memory");
+    site->memory.limit = (size_t)lg_option_number(context, "glusterfs-memory");
 }
 
 static void check_threads(struct lg_plugin_context *context, const struct gl_site *site)

@@ -26,8 +26,6 @@ struct gl_store {
     struct gl_site *site;
     struct lg_worker *worker;
     struct gl_cache *cache;
-    atomic_size_t memory; /* bytes of bodies on their way */
-    struct gl_thirst *thirsty, **thirsty_tail;
 };
 
 /* What is known about a path. */
@@ -43,65 +41,6 @@ enum freshness { STALE, FRESH, DUE /* fresh, but not for long */, PRESSING /* ve
 
 static void start_fetch(struct gl_store *store, struct gl_entry *entry, struct gl_mount *mount,
     struct gl_fetch **ret_fetch);
-
-/* ---- memory ---- */
-
-bool gl_memory_take(struct gl_site *site, size_t size, bool least)
-{
-    atomic_size_t *used = &site->store->memory;
-    size_t limit = least ? site->memory : site->memory / 2;
-    size_t now = atomic_load(used);
-    while (size <= limit && now <= limit - size)
-        if (atomic_compare_exchange_weak(used, &now, now + size))
-            return true;
-    return false;
-}
-
-void gl_memory_untake(struct gl_site *site, size_t size)
-{
-    atomic_fetch_sub(&site->store->memory, size);
-}
-
-void gl_memory_give(struct gl_site *site, size_t size)
-{
-    struct gl_store *store = site->store;
-    atomic_fetch_sub(&store->memory, size);
-    /* As many as there is room for: those who gave it may have had large blocks. */
-    while (store->thirsty && atomic_load(&store->memory) + GL_MEMORY_LEAST <= site->memory) {
-        struct gl_thirst *first = store->thirsty;
-        gl_memory_wait_not(first);
-        first->wake(first);
-        if (first->link) /* another was faster, or the process is out of memory */
-            return;
-    }
-}
-
-void gl_memory_wait(struct gl_site *site, struct gl_thirst *thirst)
-{
-    struct gl_store *store = site->store;
-    if (thirst->link)
-        return;
-    thirst->next = NULL;
-    thirst->store = store;
-    struct gl_thirst **end = &store->thirsty;
-    if (store->thirsty)
-        end = store->thirsty_tail;
-    *end = thirst;
-    thirst->link = end;
-    store->thirsty_tail = &thirst->next;
-}
-
-void gl_memory_wait_not(struct gl_thirst *thirst)
-{
-    if (!thirst->link)
-        return;
-    *thirst->link = thirst->next;
-    if (thirst->next)
-        thirst->next->link = thirst->link;
-    else
-        thirst->store->thirsty_tail = thirst->link;
-    thirst->link = NULL;
-}
 
 /* ---- does it still hold? ---- */
 
