@@ -118,7 +118,7 @@ def fail_over_and_back(theirs):
         for number in (2, 1, 0):
             start(trio, number, theirs)
         trio.settle()
-        assert "WE HAVE QUORUM FOR LEGION site" in trio.nodes[theirs].log()
+        wait_for("uWSGI says so", lambda: "WE HAVE QUORUM FOR LEGION site" in trio.nodes[theirs].log())
         at = trio.fail(0)
         took = trio.comes(1, at) - at
         assert took < trio.tolerance + trio.freq + 4  # whole seconds of the other side

@@ -216,17 +216,6 @@ def test_realtime_is_for_the_legion_process_alone(legatus, tmp_path):
     assert proc_status(solo.pid())["VmLck"].split()[0] == "0"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes CAP_SYS_NICE")
-def test_who_ends_an_orphaned_hook_comes_first(legatus, tmp_path):
-    """The hook itself is ordinary."""
-    pids = tmp_path / "pids"
-    Solo(legatus, tmp_path, more=f"legion-lord = solo cmd:echo $PPID $$ >{pids}; sleep 5\n")
-    keeper, shell = wait_for(
-        "both", lambda: pids.exists() and [int(pid) for pid in pids.read_text().split()])
-    wait_for("its place", lambda: policy(keeper) == 2)
-    assert policy(shell) == 0
-
-
 def test_realtime_that_is_not_permitted_is_said(legatus, tmp_path):
     wrapper = ["prlimit", "--rtprio=0", "--memlock=65536", "setpriv", "--bounding-set",
                "-sys_nice,-ipc_lock,-sys_resource", "--inh-caps", "-sys_nice,-ipc_lock"]
