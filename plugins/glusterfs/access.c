@@ -6,9 +6,10 @@
  *
  * With every look, for nothing that a look shows stands for the answer. A mode
  * that lets everybody read may lie beside an ACL that does not; setting an ACL
- * leaves the ctime that bricks report (features.ctime) as it was. The ACL does come along with the
- * look-up, but libgfapi passes on only what md-cache has kept, and that cannot be told to keep
- * attributes without keeping times as well, which would then answer the second look of fetch.c.
+ * leaves the ctime that bricks report (features.ctime) as it was. The ACL does come
+ * along with the look-up, but libgfapi passes on only what md-cache has kept, and
+ * that cannot be told to keep attributes without keeping times as well, which would
+ * then answer the second look of fetch.c.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "gl.h"
 
