@@ -237,7 +237,7 @@ static bool undo_at_last(const struct lg_cluster_plan *plan, const struct lg_leg
 {
     int64_t until_ms = lg_node_now_ms() + 3 * plan->tolerance_ms;
     int64_t wait_ms = plan->freq_ms;
-    if (lease_until_ms && lease_until_ms + plan->tolerance_ms < until_ms)
+    if (lease_until_ms + plan->tolerance_ms < until_ms)
         until_ms = lease_until_ms + plan->tolerance_ms;
     while (!undo(plan, legion, env, shm)) {
         if (lg_node_now_ms() + wait_ms > until_ms) {

@@ -127,10 +127,10 @@ static void publish_title(struct lg_node *node)
 {
     const struct lg_legion_state *state = lg_legion_state(node->legion);
     struct lg_shm_legion *out = node->state;
-    out->epoch = state->epoch ? state->epoch : node->undone_epoch;
+    out->epoch = state->epoch;
     out->lord_since_s = state->role == LG_ROLE_LORD ? state->title_s : 0;
     out->lease_until_ms = (uint64_t)state->title_until_ms;
-    out->is_falling = state->role == LG_ROLE_FALLING || (!state->epoch && node->undone_epoch);
+    out->is_falling = state->role == LG_ROLE_FALLING;
     int64_t unlord_at_ms = state->epoch ? state->title_until_ms - state->title_grace_ms : 0;
     out->unlord_at_ms = (uint64_t)unlord_at_ms;
     lg_shm_legion_publish(node->cluster->shm, node->index, out);
@@ -252,10 +252,7 @@ static void log_notes(struct lg_node *node)
     struct lg_slice name = lg_slice_of(node->plan->name);
     for (size_t i = 0; i < node->update.note_count; i++) {
         const struct lg_legion_note *note = &node->update.notes[i];
-        if (note->kind == LG_NOTE_UNLORDED)
-            node->undone_epoch = 0;
         if (note->kind == LG_NOTE_LAPSED) {
-            node->undone_epoch = node->runner.env.epoch;
             lg_hook_lapsed(node->plan, &node->runner.env,
                 node->cluster->plan.has_legion_alarm ? node->cluster->shm : NULL);
             continue;
@@ -319,8 +316,6 @@ static void obey(struct lg_node *node)
         publish(node);
     else if (title_changed(node)) /* a lease is renewed by every vote */
         publish_title(node);
-    if (update->run_hooks && update->phase.kind == LG_PHASE_LORD)
-        node->undone_epoch = 0; /* what it left is the new title's to undo */
     if (update->run_hooks && start_phase(node, &node->runner, &update->phase))
         role_over(node);
     if (update->run_member_hooks && start_phase(node, &node->member_runner, &update->member_phase))

@@ -55,7 +55,6 @@ struct lg_node {
     bool hook_over, hook_failed;    /* HOOK_DONE is to be fed */
     bool member_over, member_failed;
     bool finished;
-    uint64_t undone_epoch; /* of a title that lapsed before its unlord hooks succeeded; 0 = none */
     struct lg_shm_legion *state;
     struct lg_shown shown;
     struct lg_scrolls scrolls;

@@ -176,14 +176,6 @@ static void reload(struct loop *loop)
 
 /* ---- The loop ------------------------------------------------------------------------------- */
 
-static bool has_undone(const struct lg_cluster *cluster)
-{
-    bool undone = false;
-    for (size_t i = 0; i < cluster->count; i++)
-        undone = undone || cluster->nodes[i].undone_epoch;
-    return undone;
-}
-
 static bool finished(const struct lg_cluster *cluster)
 {
     for (size_t i = 0; i < cluster->count; i++)
@@ -301,7 +293,7 @@ int lg_cluster_run(struct lg_cluster *cluster, int master_fd)
             goto out;
         }
     if (finished(cluster))
-        status = has_undone(cluster) ? 1 : 0; /* then the master runs the unlord hooks */
+        status = 0;
     else
         lg_log(LG_LOG_WARN, "legion", "stopped at once: hooks were left out");
 out:

@@ -158,16 +158,6 @@ def test_rescue_is_repeated(legion, tmp_path):
     wait_agree(nodes, 0)
 
 
-def test_title_that_lapses_as_its_node_stops_is_undone_by_the_master(legion, tmp_path):
-    nodes = legion.start_all(more=f"legion-unlord = site cmd:test -e {tmp_path}/ok\n")
-    nodes[0].signal(signal.SIGTERM)
-    nodes[0].wait_log("the title of the Legion site is over and its unlord hooks did not succeed")
-    (tmp_path / "ok").touch()
-    nodes[0].wait_log(r"unlord hook \(pid \d+\) run for the dead legion process: status 0")
-    assert nodes[0].wait_exit() == 0
-    legion.story.wait("1 lord")
-
-
 def test_rescue_that_never_succeeds_raises_the_alarm(legion, tmp_path):
     told = tmp_path / "told"
     nodes = legion.start_all(more="legion-unlord = site cmd:exit 3\n"
